@@ -15,6 +15,7 @@ mod retention;
 mod room;
 mod segment;
 pub mod storage;
+pub mod suite;
 mod validate;
 
 pub use append::{AppendError, Appended, Origin, RecordError};

@@ -36,6 +36,7 @@ impl MemoryStore {
     pub fn apply(&mut self, op: StoreOp) -> Result<(), StoreError> {
         match op {
             StoreOp::Append { file, position, bytes } => {
+                check_name(&file)?;
                 let end = self.files.get(&file).map_or(0, |held| held.len);
                 if position != end {
                     return Err(StoreError::Failed(format!("append at {position} to {file}, which ends at {end}")));
@@ -48,16 +49,19 @@ impl MemoryStore {
                 }
             }
             StoreOp::Replace { file, bytes } => {
+                check_name(&file)?;
                 let mut held = File::default();
                 held.append(bytes);
                 self.files.insert(file, Arc::new(held));
             }
             StoreOp::Rename { from, to } => {
+                check_name(&to)?;
                 if let Some(held) = self.files.remove(&from) {
                     self.files.insert(to, held);
                 }
             }
             StoreOp::RenameDirectory { from, to } => {
+                check_name(&to)?;
                 for name in self.below(&from) {
                     let rest = &name.as_str()[from.as_str().len() + 1..];
                     if let Some(held) = self.files.remove(&name) {
@@ -103,6 +107,10 @@ impl MemoryStore {
         let past = FileName::new(format!("{directory}0"));
         self.files.range(first..past)
     }
+}
+
+fn check_name(file: &FileName) -> Result<(), StoreError> {
+    if file.is_well_formed() { Ok(()) } else { Err(StoreError::Failed(format!("not a file's name: {file:?}"))) }
 }
 
 /// A file as the slices that were appended to it, by their positions.
@@ -227,5 +235,61 @@ impl CrashingStore {
         }
         self.current = survivor.clone();
         self.synced = survivor;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Token;
+    use crate::suite;
+
+    #[test]
+    fn the_memory_store_passes_the_suite() {
+        let count = suite::run(MemoryStore::new, MemoryStore::carry_out, |store| store);
+        assert!(count.expect("the suite") > 20);
+    }
+
+    #[test]
+    fn the_crashing_store_passes_the_suite() {
+        let reopened = |mut store: CrashingStore| {
+            store.crash_at(store.unsynced(), 0);
+            store
+        };
+        suite::run(CrashingStore::new, CrashingStore::carry_out, reopened).expect("the suite");
+    }
+
+    #[test]
+    fn a_crash_keeps_a_prefix_and_tears_only_the_append_after_it() {
+        let append = |position, text: &'static str| StoreOp::Append {
+            file: "f".into(),
+            position,
+            bytes: Bytes::from_static(text.as_bytes()),
+        };
+        let ops = vec![
+            append(0, "abc"),
+            StoreOp::Sync,
+            append(3, "def"),
+            StoreOp::Replace { file: "g".into(), bytes: Bytes::from_static(b"new") },
+            append(6, "ghi"),
+        ];
+        let mut before = CrashingStore::new();
+        before.carry_out(StoreRequest::Store { token: Token(1), ops });
+        let after = |kept, torn| {
+            let mut store = before.clone();
+            store.crash_at(kept, torn);
+            let len = |file: &str| {
+                store
+                    .current()
+                    .read(&ReadRange { file: file.into(), position: 0, len: 99 })
+                    .map_or(0, |bytes| bytes.len())
+            };
+            (len("f"), len("g"))
+        };
+        assert_eq!(after(0, 0), (3, 0));
+        assert_eq!(after(0, 2), (5, 0));
+        assert_eq!(after(1, 2), (6, 0), "a replacement is never torn");
+        assert_eq!(after(2, 1), (7, 3));
+        assert_eq!(after(3, 0), (9, 3));
     }
 }
