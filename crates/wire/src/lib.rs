@@ -12,3 +12,4 @@ pub mod error;
 pub mod fetch;
 pub mod frame;
 pub mod messages;
+pub mod records;

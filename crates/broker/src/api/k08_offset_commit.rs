@@ -1,0 +1,66 @@
+//! OffsetCommit (key 8, versions 2 to 10): how far a group has read.
+//!
+//! v2 to v4 carry a retention of the client's own, v6 adds leader epochs, v7 group.instance.id, v9
+//! GROUP_ID_NOT_FOUND for unknown groups, v10 names topics by id.
+
+use shore_base::{Instant, Uuid, Wall};
+use shore_wire::error::ErrorCode;
+use shore_wire::messages::{self, OffsetCommitRequest, OffsetCommitResponse};
+
+use crate::group::{Caller, GroupCoordinator, Topics, add_commit_result};
+
+const TOPIC_ID_VERSION: i16 = 10;
+
+/// Answers for topics and partitions that are not there, and passes on the others.
+pub fn handle(
+    groups: &mut GroupCoordinator,
+    now: Instant,
+    wall: Wall,
+    caller: &Caller<'_>,
+    mut request: OffsetCommitRequest,
+    topics: &dyn Topics,
+) {
+    let mut response = OffsetCommitResponse::default();
+    for topic in &mut request.topics {
+        let missing = if caller.version >= TOPIC_ID_VERSION {
+            match topics.topic_name(Uuid(topic.topic_id.to_bytes())) {
+                Some(name) => {
+                    topic.name = name.into();
+                    None
+                }
+                None => Some(ErrorCode::UnknownTopicId),
+            }
+        } else {
+            match topics.topic_id(&topic.name) {
+                Some(id) => {
+                    topic.topic_id = messages::Uuid::from_bytes(id.0);
+                    None
+                }
+                None => Some(ErrorCode::UnknownTopicOrPartition),
+            }
+        };
+        let (name, id) = (topic.name.clone(), topic.topic_id);
+        topic.partitions.retain(|partition| {
+            let there = missing.is_none() && topics.has_partition(&name, partition.partition_index);
+            if !there {
+                let error = missing.unwrap_or(ErrorCode::UnknownTopicOrPartition);
+                add_commit_result(&mut response, &name, id, partition.partition_index, error);
+            }
+            there
+        });
+    }
+    request.topics.retain(|topic| !topic.partitions.is_empty());
+    groups.commit_offsets(now, wall, caller, &request, response);
+}
+
+/// A topic has its name or its id, as the version has it.
+pub(crate) fn fit(mut response: OffsetCommitResponse, version: i16) -> OffsetCommitResponse {
+    for topic in &mut response.topics {
+        if version >= TOPIC_ID_VERSION {
+            topic.name = Default::default();
+        } else {
+            topic.topic_id = messages::Uuid::ZERO;
+        }
+    }
+    response
+}

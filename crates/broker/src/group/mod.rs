@@ -1,0 +1,48 @@
+//! The group coordinator: classic consumer groups and committed offsets.
+//!
+//! One [`GroupCoordinator`] holds all groups of the `__consumer_offsets` partitions that this broker
+//! leads. It knows nothing of logs: it asks for records to be appended ([`GroupOutput::Append`]) and
+//! is told when they are safe ([`GroupCoordinator::written`]). Committed offsets and the existence of
+//! groups are hard state: they change when a record is applied, at once when it is proposed and again
+//! on reload, and a failed write takes them back. Members, joins and timers are soft state, as in
+//! Kafka: a coordinator that comes back knows the last stable generation and restarts its sessions.
+//!
+//! Drive it so: call one method with the time, then [`GroupCoordinator::poll`] until it returns
+//! `None`, then call [`GroupCoordinator::wake`] no later than [`GroupCoordinator::next_wake`].
+//!
+//! - `coordinator`: the machine, its shards (one per partition) and the writes that are under way
+//! - `group`, `member`, `state`: one classic group; `join`, `sync`, `session`: what happens to it
+//! - `offset_store`, `commit`, `fetch`, `expire`: committed offsets
+//! - `describe`, `view`, `event`: what others see of it
+
+mod call;
+mod commit;
+mod config;
+mod consumer_protocol;
+mod coordinator;
+mod describe;
+mod event;
+mod expire;
+mod fetch;
+#[allow(clippy::module_inception)]
+mod group;
+mod java;
+mod join;
+mod member;
+mod offset_store;
+mod session;
+mod shard;
+mod state;
+mod sync;
+mod timer;
+mod view;
+
+pub(crate) use commit::add_partition as add_commit_result;
+
+pub use call::{Caller, GroupOutput, GroupResponse, Records, RequestId, Topics, WriteId};
+pub use config::GroupConfig;
+pub use coordinator::GroupCoordinator;
+pub use event::{Departure, GroupEvent};
+pub use java::partition_for;
+pub use state::StateName;
+pub use view::{GroupView, MemberView, OffsetView};

@@ -1,0 +1,3 @@
+//! Records that brokers write for themselves.
+
+pub mod group;

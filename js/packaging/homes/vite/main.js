@@ -1,5 +1,0 @@
-import * as api from 'kafka-shore';
-
-import { run } from './page.js';
-
-run(api);
