@@ -1,3 +1,28 @@
 //! One partition's log, and the storage seam below it.
 
+mod append;
+mod cache;
+mod config;
+mod epochs;
+mod header;
+mod index;
+mod log;
+pub mod memory;
+mod producers;
+mod read;
+mod recovery;
+mod retention;
+mod room;
+mod segment;
 pub mod storage;
+pub mod suite;
+mod validate;
+
+pub use append::{AppendError, Appended, Origin, RecordError};
+pub use config::{CleanupPolicy, Compression, LogConfig};
+pub use epochs::{EpochCache, UNDEFINED_EPOCH};
+pub use header::BatchHeader;
+pub use log::Log;
+pub use producers::{BatchMetadata, EndMarker, ProducerEntry, ProducerStates};
+pub use read::{Lookup, Read, ReadError, SegmentInfo, TimestampOffset};
+pub use recovery::{Recovery, RecoveryReport};

@@ -40,6 +40,12 @@ impl FileName {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
+    /// Whether every part of the name is one that a file system keeps below its root. Backends refuse
+    /// to create anything else.
+    pub fn is_well_formed(&self) -> bool {
+        self.0.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\\']))
+    }
+
     /// Whether this is a file somewhere below `directory`.
     pub fn is_below(&self, directory: &Self) -> bool {
         self.0.strip_prefix(&*directory.0).is_some_and(|rest| rest.starts_with('/'))

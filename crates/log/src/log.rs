@@ -1,0 +1,442 @@
+//! One partition's log.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shore_base::{Random, Uuid, Wall};
+
+use crate::config::LogConfig;
+use crate::epochs::EpochCache;
+use crate::header::BatchHeader;
+use crate::index::{Entry, Index, OffsetEntry, TimeEntry};
+use crate::producers::{EndMarker, ProducerStates, ProducerUndo};
+use crate::room::Room;
+use crate::segment::{Indexes, Kind, Segment, SegmentMark};
+use crate::storage::{FileName, ReadRange, StoreOp};
+
+/// One partition's log. It never waits: changes leave as ops ([`Log::take_ops`]), the caller says what
+/// of them became durable ([`Log::mark_durable`]), and a read that needs bytes which are not in memory
+/// says which.
+///
+/// Invariants: `start_offset <= high_watermark <= end_offset`, `durable_end <= end_offset`; there is at
+/// least one segment, and the last one is the active one.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub(crate) dir: FileName,
+    pub(crate) config: LogConfig,
+    pub(crate) topic_id: Option<Uuid>,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) start_offset: i64,
+    pub(crate) end_offset: i64,
+    pub(crate) durable_end: i64,
+    pub(crate) high_watermark: i64,
+    pub(crate) epochs: EpochCache,
+    pub(crate) producers: ProducerStates,
+    pub(crate) room: Room,
+    pub(crate) ops: Vec<StoreOp>,
+    /// How to take back what is not durable, oldest first.
+    pub(crate) undo: VecDeque<Undo>,
+    /// Files of segments that were taken back: a failed store may have made them nevertheless.
+    pub(crate) doubtful: Vec<FileName>,
+    /// Offsets of the producer snapshots on disk.
+    pub(crate) snapshots: BTreeSet<i64>,
+    /// How many entries of the active segment's indexes are on disk; `None` if they have to be replaced.
+    pub(crate) flushed: Option<(usize, usize)>,
+    pub(crate) bytes_since_checkpoint: u64,
+    /// Files to delete, and when.
+    pub(crate) deleting: VecDeque<(Wall, Vec<FileName>)>,
+    pub(crate) producers_checked: Wall,
+}
+
+/// Takes one step back. Steps are taken back in reverse order.
+#[derive(Clone, Debug)]
+pub(crate) enum Undo {
+    Append { durable_at: i64, end_before: i64, segment: SegmentMark, producers: Vec<ProducerUndo> },
+    Roll { durable_at: i64, segment: SegmentMark },
+}
+
+impl Undo {
+    /// The log end at which the step counts as durable.
+    fn durable_at(&self) -> i64 {
+        match self {
+            Self::Append { durable_at, .. } | Self::Roll { durable_at, .. } => *durable_at,
+        }
+    }
+}
+
+/// What recovery may have to scan at most, apart from a batch and an index interval.
+const CHECKPOINT_BYTES: u64 = 8 << 20;
+
+pub(crate) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
+pub(crate) const METADATA_FILE: &str = "partition.metadata";
+const DELETED_SUFFIX: &str = ".deleted";
+
+impl Log {
+    /// A new, empty log.
+    pub fn create(dir: FileName, config: LogConfig, now: Wall) -> Self {
+        let mut log = Self::empty(dir, config, now);
+        let first = Segment::new(&log.dir, 0, now);
+        log.ops.push(StoreOp::Append { file: first.log.clone(), position: 0, bytes: Bytes::new() });
+        log.segments.push(Arc::new(first));
+        log.write_epochs();
+        log
+    }
+
+    /// A log without its first segment.
+    pub(crate) fn empty(dir: FileName, config: LogConfig, now: Wall) -> Self {
+        Self {
+            dir,
+            config,
+            topic_id: None,
+            segments: Vec::new(),
+            start_offset: 0,
+            end_offset: 0,
+            durable_end: 0,
+            high_watermark: 0,
+            epochs: EpochCache::default(),
+            producers: ProducerStates::default(),
+            room: Room::default(),
+            ops: Vec::new(),
+            undo: VecDeque::new(),
+            doubtful: Vec::new(),
+            snapshots: BTreeSet::new(),
+            flushed: None,
+            bytes_since_checkpoint: 0,
+            deleting: VecDeque::new(),
+            producers_checked: now,
+        }
+    }
+
+    /// Writes which topic this partition belongs to: `partition.metadata`.
+    pub fn set_topic_id(&mut self, topic_id: Uuid) {
+        self.topic_id = Some(topic_id);
+        let text = format!("version: 0\ntopic_id: {topic_id}");
+        self.ops.push(StoreOp::Replace { file: self.dir.join(METADATA_FILE), bytes: Bytes::from(text) });
+    }
+
+    pub fn topic_id(&self) -> Option<Uuid> {
+        self.topic_id
+    }
+
+    pub fn directory(&self) -> &FileName {
+        &self.dir
+    }
+
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    pub fn start_offset(&self) -> i64 {
+        self.start_offset
+    }
+
+    /// The offset that the next record gets.
+    pub fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// Up to here the log survives what the caller's durability level promises.
+    pub fn durable_end(&self) -> i64 {
+        self.durable_end
+    }
+
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// Moves the high watermark, within the log. It goes back only where the log does.
+    pub fn set_high_watermark(&mut self, offset: i64) {
+        self.high_watermark = offset.clamp(self.start_offset, self.end_offset);
+        self.producers.passed(self.high_watermark);
+    }
+
+    /// What a `read_committed` consumer may read up to.
+    pub fn last_stable_offset(&self) -> i64 {
+        let unstable = self.producers.first_unstable_offset(self.high_watermark);
+        unstable.map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
+    }
+
+    pub fn producers(&self) -> &ProducerStates {
+        &self.producers
+    }
+
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.epochs.latest()
+    }
+
+    pub fn epoch_at(&self, offset: i64) -> Option<i32> {
+        self.epochs.epoch_at(offset)
+    }
+
+    /// The largest epoch that is not above `epoch` and the offset where it ended; both -1 where
+    /// nothing is known.
+    pub fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
+        self.epochs.end_offset(epoch, self.end_offset)
+    }
+
+    /// A new leader's first act: its epoch begins at the log's end.
+    pub fn begin_epoch(&mut self, epoch: i32) {
+        self.assign_epoch(epoch, self.end_offset);
+    }
+
+    /// Everything that changed since the last call, in order.
+    pub fn take_ops(&mut self) -> Vec<StoreOp> {
+        std::mem::take(&mut self.ops)
+    }
+
+    /// What was emitted while the log ended at `end` is durable.
+    pub fn mark_durable(&mut self, end: i64) {
+        self.durable_end = self.durable_end.max(end.min(self.end_offset));
+        while self.undo.front().is_some_and(|undo| undo.durable_at() <= self.durable_end) {
+            self.undo.pop_front();
+        }
+        if self.undo.is_empty() {
+            self.doubtful.clear();
+        }
+    }
+
+    /// A store failed: the log goes back to its durable end. What is emitted next makes the files
+    /// agree, however much of the failed store was carried out.
+    pub fn rewind_to_durable(&mut self) {
+        self.ops.clear();
+        while let Some(undo) = self.undo.pop_back() {
+            match undo {
+                Undo::Append { end_before, segment, producers, .. } => {
+                    self.active_mut().rewind(&segment);
+                    producers.into_iter().rev().for_each(|undo| self.producers.undo(undo));
+                    self.end_offset = end_before;
+                }
+                Undo::Roll { segment, .. } => {
+                    let base = self.segments.pop().expect("a roll made a segment").base_offset;
+                    self.doubtful.extend(Kind::ALL.map(|kind| kind.file(&self.dir, base)));
+                    self.active_mut().rewind(&segment);
+                }
+            }
+        }
+        self.high_watermark = self.high_watermark.min(self.end_offset);
+        self.epochs.truncate_from_end(self.end_offset);
+        self.ops.extend(self.doubtful.iter().map(|file| StoreOp::Delete { file: file.clone() }));
+        for offset in self.snapshots.split_off(&(self.end_offset + 1)) {
+            self.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&self.dir, offset) });
+        }
+        let (file, len) = (self.active().log.clone(), self.active().size);
+        self.ops.push(StoreOp::Truncate { file, len });
+        self.write_epochs();
+        self.flushed = None;
+    }
+
+    /// Writes what recovery would otherwise have to scan for: indexes and producer state.
+    pub fn close(&mut self) {
+        self.active_mut().index_time();
+        self.checkpoint();
+        self.ops.push(StoreOp::Sync);
+    }
+
+    /// Takes the answer to [`Read::Load`](crate::Read::Load): one entry per range asked for.
+    pub fn loaded(&mut self, ranges: &[ReadRange], bytes: &[Bytes]) {
+        for (range, bytes) in ranges.iter().zip(bytes) {
+            let Some((base_offset, kind)) = Kind::parse(range.file.base_name()) else { continue };
+            // The segment may have been deleted or taken back meanwhile.
+            let Ok(index) = self.segments.binary_search_by_key(&base_offset, |segment| segment.base_offset) else {
+                continue;
+            };
+            let segment = Arc::make_mut(&mut self.segments[index]);
+            if kind == Kind::Log {
+                let valid = segment.size.saturating_sub(range.position).min(bytes.len() as u64);
+                segment.cache.insert(range.position, &bytes.slice(..valid as usize));
+            } else {
+                segment.index_loaded(kind, bytes);
+            }
+        }
+    }
+
+    /// Bytes of records that are in memory.
+    pub fn cached_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.cache.bytes()).sum()
+    }
+
+    /// Drops cached bytes, oldest first, until no more than `budget` are left. What is not durable stays.
+    pub fn evict(&mut self, budget: u64) {
+        let mut cached = self.cached_bytes();
+        let active_durable = match self.undo.front() {
+            Some(Undo::Append { segment, .. } | Undo::Roll { segment, .. }) => segment.size(),
+            None => self.active().size,
+        };
+        // Segments that were rolled while nothing became durable are rare: they stay whole.
+        let rolls = self.undo.iter().filter(|undo| matches!(undo, Undo::Roll { .. })).count();
+        let oldest_undurable = self.segments.len() - 1 - rolls;
+        for index in 0..=oldest_undurable {
+            let limit = if index == oldest_undurable { active_durable } else { u64::MAX };
+            while cached > budget {
+                let Some(freed) = Arc::make_mut(&mut self.segments[index]).cache.evict_first(limit) else { break };
+                cached -= freed;
+            }
+        }
+    }
+
+    /// Bytes in all segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    pub(crate) fn active(&self) -> &Segment {
+        self.segments.last().expect("there is always an active segment")
+    }
+
+    pub(crate) fn active_mut(&mut self) -> &mut Segment {
+        Arc::make_mut(self.segments.last_mut().expect("there is always an active segment"))
+    }
+
+    /// Appends batches that were checked and have their offsets: `copy` puts them into the log's own
+    /// memory, `batches` describes them.
+    pub(crate) fn commit(
+        &mut self,
+        batches: &[(BatchHeader, Option<EndMarker>)],
+        copy: impl FnOnce(&mut Room) -> Bytes,
+        now: Wall,
+    ) {
+        let (Some((first, _)), Some((last, _))) = (batches.first(), batches.last()) else { return };
+        let size = batches.iter().map(|(batch, _)| u64::from(batch.size)).sum();
+        let max_timestamp = batches.iter().map(|(batch, _)| batch.max_timestamp).max().unwrap_or(-1);
+        if self.should_roll(size, last.last_offset, max_timestamp, now) {
+            self.roll(first.base_offset, now);
+        }
+        for (batch, _) in batches {
+            self.assign_epoch(batch.leader_epoch, batch.base_offset);
+        }
+        let bytes = copy(&mut self.room);
+        let (end_before, end_offset) = (self.end_offset, last.last_offset + 1);
+        let interval = self.config.index_interval_bytes;
+        let active = self.active_mut();
+        let (file, position, mark) = (active.log.clone(), active.size, active.mark());
+        active.cache.append(position, bytes.clone());
+        for (batch, _) in batches {
+            active.note_batch(batch, interval, now);
+        }
+        let mut producers = Vec::new();
+        for (batch, marker) in batches {
+            if batch.producer_id >= 0 {
+                producers.push(self.producers.append(batch, *marker));
+            }
+        }
+        self.ops.push(StoreOp::Append { file, position, bytes });
+        self.end_offset = end_offset;
+        self.undo.push_back(Undo::Append { durable_at: end_offset, end_before, segment: mark, producers });
+        self.bytes_since_checkpoint += size;
+        if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
+            self.checkpoint();
+        }
+    }
+
+    fn should_roll(&self, size: u64, last_offset: i64, max_timestamp: i64, now: Wall) -> bool {
+        let (config, active) = (&self.config, self.active());
+        let waited = match active.first_timestamp.filter(|&first| first >= 0) {
+            Some(first) => max_timestamp.saturating_sub(first),
+            None => now.as_millis().saturating_sub(active.created.as_millis()),
+        };
+        let (offsets, times) = active.index_lens();
+        let index_bytes = config.segment_index_bytes as usize;
+        active.size + size > u64::from(config.segment_bytes)
+            || (active.size > 0 && waited > config.segment_ms.saturating_sub(self.jitter(active.base_offset)))
+            || offsets >= index_bytes / OffsetEntry::LEN
+            // The last entry is kept free for the one that closing the segment adds.
+            || times >= (index_bytes / TimeEntry::LEN).saturating_sub(1)
+            || active.relative(last_offset).is_none()
+    }
+
+    /// How much earlier than `segment.ms` this segment rolls: segments of many partitions shall not
+    /// all roll at once.
+    fn jitter(&self, base_offset: i64) -> i64 {
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if most <= 0 { 0 } else { Random::stream(base_offset as u64, self.dir.as_str()).below(most as u64) as i64 }
+    }
+
+    /// Closes the active segment and begins one at `base_offset`. Closed segments are synced, so that
+    /// only the active one can be torn.
+    pub(crate) fn roll(&mut self, base_offset: i64, now: Wall) {
+        let mark = self.active().mark();
+        self.active_mut().index_time();
+        self.write_indexes();
+        self.write_snapshot(base_offset);
+        self.ops.push(StoreOp::Sync);
+        self.undo.push_back(Undo::Roll { durable_at: base_offset + 1, segment: mark });
+        self.segments.push(Arc::new(Segment::new(&self.dir, base_offset, now)));
+        self.flushed = None;
+        self.bytes_since_checkpoint = 0;
+    }
+
+    fn checkpoint(&mut self) {
+        self.write_indexes();
+        self.write_snapshot(self.end_offset);
+        self.bytes_since_checkpoint = 0;
+    }
+
+    /// Brings the active segment's index files up to date: new entries are appended.
+    fn write_indexes(&mut self) {
+        let (base, lens) = (self.active().base_offset, self.active().index_lens());
+        let (offsets_file, times_file) = (Kind::Index.file(&self.dir, base), Kind::TimeIndex.file(&self.dir, base));
+        let flushed = self.flushed.replace(lens);
+        let Indexes::Held { offsets, times } = &self.active().indexes else { return };
+        let ops = [
+            index_op(offsets_file, offsets, flushed.map(|flushed| flushed.0)),
+            index_op(times_file, times, flushed.map(|flushed| flushed.1)),
+        ];
+        self.ops.extend(ops.into_iter().flatten());
+    }
+
+    /// Writes the producers' state as it is at `offset`, the log's end. Of the snapshots that do not
+    /// stand at a segment's beginning only the newest is kept.
+    fn write_snapshot(&mut self, offset: i64) {
+        if self.snapshots.insert(offset) {
+            let file = Kind::Snapshot.file(&self.dir, offset);
+            self.ops.push(StoreOp::Replace { file, bytes: self.producers.encode() });
+        }
+        let segments = &self.segments;
+        let is_base = |offset| segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_ok();
+        let stale: Vec<i64> = self.snapshots.iter().copied().filter(|&old| old != offset && !is_base(old)).collect();
+        for old in stale {
+            self.snapshots.remove(&old);
+            self.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&self.dir, old) });
+        }
+    }
+
+    fn assign_epoch(&mut self, epoch: i32, start_offset: i64) {
+        if self.epochs.assign(epoch, start_offset) {
+            self.write_epochs();
+        }
+    }
+
+    pub(crate) fn write_epochs(&mut self) {
+        self.ops.push(StoreOp::Replace { file: self.dir.join(EPOCHS_FILE), bytes: self.epochs.encode() });
+    }
+
+    /// Takes files away: renamed at once, deleted when their delay has passed.
+    pub(crate) fn delete_files(&mut self, files: Vec<FileName>, now: Wall) {
+        let mut doomed = Vec::with_capacity(files.len() * 2);
+        for file in files {
+            let deleted = FileName::new(format!("{file}{DELETED_SUFFIX}"));
+            self.ops.push(StoreOp::Rename { from: file.clone(), to: deleted.clone() });
+            // Where a failed store lost the rename, the file still has its old name.
+            doomed.extend([deleted, file]);
+        }
+        let due = Wall::from_millis(now.as_millis().saturating_add(self.config.file_delete_delay_ms));
+        self.deleting.push_back((due, doomed));
+    }
+}
+
+/// What brings an index file up to date, if anything does.
+fn index_op<T: Entry>(file: FileName, index: &Index<T>, flushed: Option<usize>) -> Option<StoreOp> {
+    match flushed {
+        Some(entries) if entries == index.len() => None,
+        Some(entries) if entries < index.len() => {
+            let position = (entries * T::LEN) as u64;
+            Some(StoreOp::Append { file, position, bytes: index.encode_from(entries) })
+        }
+        _ => Some(StoreOp::Replace { file, bytes: index.encode_from(0) }),
+    }
+}

@@ -1,0 +1,94 @@
+//! Forgetting what is old: whole segments, the oldest first.
+
+use std::sync::Arc;
+
+use shore_base::Wall;
+
+use crate::log::Log;
+use crate::segment::{Kind, Segment};
+use crate::storage::StoreOp;
+
+/// How often expired producers are looked for.
+const PRODUCER_CHECK_MS: i64 = 600_000;
+
+impl Log {
+    /// Applies retention, deletes files whose delay has passed, and forgets producers that are gone.
+    /// Says how many segments were dropped.
+    pub fn maintain(&mut self, now: Wall) -> usize {
+        while self.deleting.front().is_some_and(|(due, _)| *due <= now) {
+            let (_, files) = self.deleting.pop_front().expect("there is one");
+            self.ops.extend(files.into_iter().map(|file| StoreOp::Delete { file }));
+        }
+        if now.as_millis() - self.producers_checked.as_millis() >= PRODUCER_CHECK_MS {
+            self.producers_checked = now;
+            self.producers.expire(now.as_millis(), self.config.producer_id_expiration_ms);
+        }
+        if self.config.cleanup_policy.delete { self.retain_by_size(now) + self.retain_by_time(now) } else { 0 }
+    }
+
+    /// When the next file is to be deleted, for the caller's timer.
+    pub fn next_deletion(&self) -> Option<Wall> {
+        self.deleting.front().map(|(due, _)| *due)
+    }
+
+    fn retain_by_size(&mut self, now: Wall) -> usize {
+        let Ok(retention) = u64::try_from(self.config.retention_bytes) else { return 0 };
+        let mut excess = self.size_bytes().saturating_sub(retention);
+        self.delete_oldest_while(now, |segment| {
+            let fits = segment.size <= excess;
+            excess = excess.saturating_sub(segment.size);
+            fits
+        })
+    }
+
+    fn retain_by_time(&mut self, now: Wall) -> usize {
+        let retention = self.config.retention_ms;
+        if retention < 0 {
+            return 0;
+        }
+        self.delete_oldest_while(now, |segment| now.as_millis().saturating_sub(segment.largest_timestamp()) > retention)
+    }
+
+    fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
+        let mut count = 0;
+        for (index, segment) in self.segments.iter().enumerate() {
+            let next = self.segments.get(index + 1);
+            let upper = next.map_or(self.end_offset, |next| next.base_offset);
+            let is_empty_active = next.is_none() && segment.size == 0;
+            // What is deleted lies below the high watermark and is durable: the start never passes either.
+            let settled = upper <= self.high_watermark && upper <= self.durable_end;
+            if is_empty_active || !settled || !breached(segment) {
+                break;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return 0;
+        }
+        if count == self.segments.len() {
+            self.roll_empty(now);
+        }
+        let gone: Vec<Arc<Segment>> = self.segments.drain(..count).collect();
+        self.start_offset = self.segments[0].base_offset;
+        self.high_watermark = self.high_watermark.max(self.start_offset);
+        if self.epochs.truncate_from_start(self.start_offset) {
+            self.write_epochs();
+        }
+        for segment in gone {
+            let mut files: Vec<_> =
+                [Kind::Log, Kind::Index, Kind::TimeIndex].map(|kind| kind.file(&self.dir, segment.base_offset)).into();
+            if self.snapshots.remove(&segment.base_offset) {
+                files.push(Kind::Snapshot.file(&self.dir, segment.base_offset));
+            }
+            self.delete_files(files, now);
+        }
+        count
+    }
+
+    /// Begins an empty segment at the log's end. Its file holds the place of the log's start.
+    fn roll_empty(&mut self, now: Wall) {
+        self.roll(self.end_offset, now);
+        let file = self.active().log.clone();
+        self.ops.push(StoreOp::Append { file, position: 0, bytes: bytes::Bytes::new() });
+    }
+}

@@ -1,0 +1,5 @@
+import * as api from 'kafka-shore';
+
+import { run } from './page.js';
+
+run(api);

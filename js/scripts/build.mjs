@@ -1,0 +1,115 @@
+// Builds the package into dist/: the core as WebAssembly, the host in TypeScript for both module
+// systems, and its types.
+//
+//   node scripts/build.mjs
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants } from 'node:zlib';
+
+import { build as bundle } from 'esbuild';
+
+const js = fileURLToPath(new URL('..', import.meta.url));
+const root = join(js, '..');
+const dist = join(js, 'dist');
+const glue = join(js, 'src', 'wasm');
+const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
+
+process.env.PATH = [process.env.PATH, join(root, 'xtask', 'tools', 'node_modules', '.bin')].join(delimiter);
+
+export async function build() {
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  buildCore();
+  await buildHost();
+  buildTypes();
+  cpSync(join(root, 'LICENSE'), join(js, 'LICENSE'));
+  reportSizes();
+}
+
+/** The glue goes to src/wasm, where the TypeScript imports it; the code goes to dist. */
+function buildCore() {
+  run('cargo', ['build', '--package', 'shore-js', '--target', 'wasm32-unknown-unknown', '--profile', 'web'], root);
+  bindgen(join(target, 'wasm32-unknown-unknown', 'web', 'shore_js.wasm'), glue);
+  const built = join(glue, 'kafka_shore_bg.wasm');
+  const optimised = join(dist, 'kafka-shore.wasm');
+  if (spawnSync('wasm-opt', ['--version']).status === 0) {
+    run('wasm-opt', ['-O3', '--all-features', built, '-o', optimised], root);
+  } else {
+    console.log('wasm-opt is not there (npm ci in xtask/tools brings it): the wasm is larger than it could be');
+    cpSync(built, optimised);
+  }
+}
+
+/** JavaScript that loads `wasm` from whatever module it is given. */
+export function bindgen(wasm, out) {
+  run('wasm-bindgen', ['--target', 'web', '--omit-default-module-path', '--out-dir', out, '--out-name', 'kafka_shore', wasm], root);
+}
+
+export async function buildHost() {
+  const entry = (name) => join(js, 'src', 'entry', `${name}.ts`);
+  const common = {
+    bundle: true,
+    target: ['es2022', 'node18'],
+    outdir: dist,
+    logLevel: 'warning',
+    legalComments: 'none',
+  };
+  // Shared chunks keep one copy of everything where an entry and the slim one meet.
+  await bundle({
+    ...common,
+    format: 'esm',
+    platform: 'node',
+    splitting: true,
+    chunkNames: 'node-[hash]',
+    entryPoints: { node: entry('node'), 'slim-node': entry('slim-node'), cli: join(js, 'src', 'cli.ts') },
+  });
+  await bundle({
+    ...common,
+    format: 'esm',
+    platform: 'browser',
+    splitting: true,
+    chunkNames: 'browser-[hash]',
+    entryPoints: { browser: entry('browser'), 'slim-browser': entry('slim-browser') },
+  });
+  await bundle({
+    ...common,
+    format: 'cjs',
+    platform: 'node',
+    outExtension: { '.js': '.cjs' },
+    define: { 'import.meta.url': 'moduleUrl' },
+    banner: { js: "const moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
+    entryPoints: { node: entry('node'), 'slim-node': entry('slim-node') },
+  });
+}
+
+export function buildTypes() {
+  const tsc = join(js, 'node_modules', 'typescript', 'bin', 'tsc');
+  run(process.execPath, [tsc, '--project', 'tsconfig.json'], js);
+  run(process.execPath, [tsc, '--project', 'tsconfig.types.json'], js);
+  // The same declarations, but read as those of CommonJS.
+  cpSync(join(dist, 'types'), join(dist, 'types-cjs'), { recursive: true });
+  writeFileSync(join(dist, 'types-cjs', 'package.json'), '{ "type": "commonjs" }\n');
+}
+
+function reportSizes() {
+  const wasm = readFileSync(join(dist, 'kafka-shore.wasm'));
+  const host = readFileSync(join(dist, 'node.cjs'));
+  console.log(`wasm ${kib(wasm.length)}, brotli ${kib(brotli(wasm))}; JavaScript (CommonJS) ${kib(host.length)}, brotli ${kib(brotli(host))}`);
+}
+
+function brotli(bytes) {
+  return brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
+}
+
+function kib(bytes) {
+  return `${(bytes / 1024).toFixed(0)} KiB`;
+}
+
+export function run(command, args, cwd) {
+  execFileSync(command, args, { cwd, stdio: 'inherit' });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build();

@@ -1,0 +1,6 @@
+import { node } from '../node.js';
+import { provide } from '../platform.js';
+
+provide(node);
+
+export * from './api.js';
