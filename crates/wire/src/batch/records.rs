@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{BatchError, BatchView, TimestampType};
 use crate::codec::Reader;
+use crate::compress::{Codec, inflation_cap};
 
 /// A batch's records, inflated if they were compressed. Iterate `&records`.
 #[derive(Clone, Debug)]
@@ -20,8 +21,12 @@ impl<'a> Records<'a> {
     pub(super) fn open(batch: BatchView<'a>, cap: usize) -> Result<Self, BatchError> {
         let codec = batch.codec().ok_or(BatchError::UnknownCodec { id: batch.attributes() & super::CODEC_MASK })?;
         let payload = match codec {
-            crate::compress::Codec::None => Cow::Borrowed(batch.payload()),
-            codec => Cow::Owned(codec.decompress(batch.payload(), cap).map_err(BatchError::Compression)?),
+            Codec::None => Cow::Borrowed(batch.payload()),
+            codec => Cow::Owned(
+                codec
+                    .decompress(batch.payload(), cap.min(inflation_cap(batch.payload().len())))
+                    .map_err(BatchError::Compression)?,
+            ),
         };
         // A record is at least a length and six fields of a byte each.
         let fits = usize::try_from(batch.count()).is_ok_and(|count| count <= payload.len() / SHORTEST_RECORD);
