@@ -1,0 +1,284 @@
+//! Who reads which partition: Kafka's range, round-robin and sticky assignors, eager.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use core::fmt;
+
+use super::protocol;
+use crate::cluster::TopicPartition;
+
+/// How a group's leader shares out partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignor {
+    Range,
+    RoundRobin,
+    Sticky,
+}
+
+impl Assignor {
+    /// As it is called in JoinGroup.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+            Self::Sticky => "sticky",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Range, Self::RoundRobin, Self::Sticky].into_iter().find(|assignor| assignor.name() == name)
+    }
+
+    /// `counts` has the partitions of every topic that is there.
+    pub fn assign(self, counts: &BTreeMap<String, i32>, members: &[Member]) -> BTreeMap<String, Vec<TopicPartition>> {
+        let mut members: Vec<&Member> = members.iter().collect();
+        members.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let mut assignment: BTreeMap<String, Vec<TopicPartition>> =
+            members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
+        match self {
+            Self::Range => range(counts, &members, &mut assignment),
+            Self::RoundRobin => round_robin(counts, &members, &mut assignment),
+            Self::Sticky => sticky(counts, &members, &mut assignment),
+        }
+        assignment
+    }
+}
+
+impl fmt::Display for Assignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A member as the leader sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    pub id: String,
+    pub instance_id: Option<String>,
+    pub topics: Vec<String>,
+    pub user_data: Option<Bytes>,
+}
+
+impl Member {
+    /// Members with an instance id come first, by it; the others by member id.
+    fn rank(&self) -> (bool, &str) {
+        match &self.instance_id {
+            Some(id) => (false, id),
+            None => (true, &self.id),
+        }
+    }
+
+    fn wants(&self, topic: &str) -> bool {
+        self.topics.iter().any(|wanted| wanted == topic)
+    }
+}
+
+type Assignment = BTreeMap<String, Vec<TopicPartition>>;
+
+fn give(assignment: &mut Assignment, member: &Member, at: TopicPartition) {
+    assignment.get_mut(&member.id).expect("every member has an entry").push(at);
+}
+
+/// Each topic on its own: consecutive partitions, the first members get one more.
+fn range(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment) {
+    for (topic, &count) in counts {
+        let takers: Vec<&&Member> = members.iter().filter(|member| member.wants(topic)).collect();
+        let shares = takers.len() as i32;
+        if shares == 0 {
+            continue;
+        }
+        let mut next = 0;
+        for (index, member) in takers.into_iter().enumerate() {
+            let share = count / shares + i32::from((index as i32) < count % shares);
+            for partition in next..next + share {
+                give(assignment, member, TopicPartition::new(topic.clone(), partition));
+            }
+            next += share;
+        }
+    }
+}
+
+/// All partitions of all topics, one after the other, to the members in turn.
+fn round_robin(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment) {
+    let mut turn = 0;
+    for (topic, &count) in counts {
+        if !members.iter().any(|member| member.wants(topic)) {
+            continue;
+        }
+        for partition in 0..count {
+            while !members[turn % members.len()].wants(topic) {
+                turn += 1;
+            }
+            give(assignment, members[turn % members.len()], TopicPartition::new(topic.clone(), partition));
+            turn += 1;
+        }
+    }
+}
+
+/// Everybody keeps what they had as far as that is balanced; the rest goes to those who have least.
+fn sticky(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment) {
+    let mut free: BTreeSet<TopicPartition> = counts
+        .iter()
+        .filter(|(topic, _)| members.iter().any(|member| member.wants(topic)))
+        .flat_map(|(topic, &count)| (0..count).map(|partition| TopicPartition::new(topic.clone(), partition)))
+        .collect();
+    let all = free.len();
+    let equal = members.iter().all(|member| {
+        let topics: BTreeSet<&String> = member.topics.iter().collect();
+        topics == members[0].topics.iter().collect()
+    });
+    // With equal subscriptions nobody keeps more than their share, and only so many keep the larger one.
+    let least = all / members.len().max(1);
+    let mut larger = all % members.len().max(1);
+    for (member, owned) in claims(members, &free) {
+        let mut kept = 0;
+        for at in owned {
+            let may_keep = !equal || kept < least || (kept == least && larger > 0);
+            if may_keep && free.remove(&at) {
+                if equal && kept == least {
+                    larger -= 1;
+                }
+                kept += 1;
+                give(assignment, member, at);
+            }
+        }
+    }
+    for at in free {
+        let takers = members.iter().filter(|member| member.wants(&at.topic));
+        // The first of those with the fewest.
+        if let Some(member) = takers.min_by_key(|member| assignment[&member.id].len()) {
+            give(assignment, member, at);
+        }
+    }
+    balance(members, assignment);
+    for partitions in assignment.values_mut() {
+        partitions.sort();
+    }
+}
+
+/// What each member says it had; a partition that two claim is the later generation's.
+fn claims<'a>(members: &[&'a Member], existing: &BTreeSet<TopicPartition>) -> Vec<(&'a Member, Vec<TopicPartition>)> {
+    let mut owners: BTreeMap<TopicPartition, (i32, usize)> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        let Some(Ok((owned, generation))) = member.user_data.as_deref().map(protocol::decode_sticky) else { continue };
+        for at in owned.into_iter().filter(|at| existing.contains(at) && member.wants(&at.topic)) {
+            let owner = owners.entry(at).or_insert((generation, index));
+            if generation > owner.0 {
+                *owner = (generation, index);
+            }
+        }
+    }
+    let mut claims: Vec<(&Member, Vec<TopicPartition>)> = members.iter().map(|member| (*member, Vec::new())).collect();
+    for (at, (_, index)) in owners {
+        claims[index].1.push(at);
+    }
+    claims
+}
+
+/// Moves partitions from those who have most to those who have two fewer and want them.
+fn balance(members: &[&Member], assignment: &mut Assignment) {
+    loop {
+        let mut moved = false;
+        for taker in members {
+            let few = assignment[&taker.id].len();
+            let giver = members
+                .iter()
+                .filter(|giver| assignment[&giver.id].iter().any(|at| taker.wants(&at.topic)))
+                .max_by_key(|giver| assignment[&giver.id].len());
+            let Some(giver) = giver.filter(|giver| assignment[&giver.id].len() > few + 1) else { continue };
+            let owned = assignment.get_mut(&giver.id).expect("every member has an entry");
+            let index = owned.iter().rposition(|at| taker.wants(&at.topic)).expect("chosen for having one");
+            let at = owned.remove(index);
+            give(assignment, taker, at);
+            moved = true;
+        }
+        if !moved {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: &str, topics: &[&str]) -> Member {
+        Member { id: id.into(), topics: topics.iter().map(|topic| (*topic).to_owned()).collect(), ..Member::default() }
+    }
+
+    fn counts(topics: &[(&str, i32)]) -> BTreeMap<String, i32> {
+        topics.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect()
+    }
+
+    fn shown(assignment: &BTreeMap<String, Vec<TopicPartition>>) -> String {
+        let member = |(id, partitions): (&String, &Vec<TopicPartition>)| {
+            let partitions: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+            format!("{id}: {}", partitions.join(" "))
+        };
+        assignment.iter().map(member).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn range_and_round_robin_share_as_kafka_documents() {
+        let two = [member("C0", &["t0", "t1"]), member("C1", &["t0", "t1"])];
+        let topics = counts(&[("t0", 3), ("t1", 3)]);
+        assert_eq!(shown(&Assignor::Range.assign(&topics, &two)), "C0: t0-0 t0-1 t1-0 t1-1; C1: t0-2 t1-2");
+        assert_eq!(shown(&Assignor::RoundRobin.assign(&topics, &two)), "C0: t0-0 t0-2 t1-1; C1: t0-1 t1-0 t1-2");
+        let unequal = [member("C0", &["t0"]), member("C1", &["t0", "t1"]), member("C2", &["t0", "t1", "t2"])];
+        let topics = counts(&[("t0", 1), ("t1", 2), ("t2", 3)]);
+        assert_eq!(
+            shown(&Assignor::RoundRobin.assign(&topics, &unequal)),
+            "C0: t0-0; C1: t1-0; C2: t1-1 t2-0 t2-1 t2-2"
+        );
+    }
+
+    #[test]
+    fn members_with_an_instance_id_come_first() {
+        let mut late = member("z", &["t"]);
+        late.instance_id = Some("instance".into());
+        let members = [member("a", &["t"]), late];
+        assert_eq!(shown(&Assignor::Range.assign(&counts(&[("t", 3)]), &members)), "a: t-2; z: t-0 t-1");
+    }
+
+    #[test]
+    fn nobody_is_given_what_they_do_not_want() {
+        let members = [member("a", &["x"]), member("b", &["y"]), member("c", &[])];
+        for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+            let shares = assignor.assign(&counts(&[("x", 2), ("y", 2), ("z", 2)]), &members);
+            assert_eq!(shown(&shares), "a: x-0 x-1; b: y-0 y-1; c: ", "{assignor}");
+        }
+    }
+
+    #[test]
+    fn sticky_moves_no_more_than_balance_asks() {
+        let topics = counts(&[("t", 6)]);
+        let with = |id: &str, owned: &[i32], generation| {
+            let owned: Vec<TopicPartition> = owned.iter().map(|p| TopicPartition::new("t", *p)).collect();
+            Member { user_data: Some(protocol::encode_sticky(&owned, generation)), ..member(id, &["t"]) }
+        };
+        let joined = [with("a", &[0, 2, 4], 1), with("b", &[1, 3, 5], 1), member("c", &["t"])];
+        assert_eq!(shown(&Assignor::Sticky.assign(&topics, &joined)), "a: t-0 t-2; b: t-1 t-3; c: t-4 t-5");
+        let left = [with("a", &[0, 2], 2), with("c", &[4, 5], 2)];
+        assert_eq!(shown(&Assignor::Sticky.assign(&topics, &left)), "a: t-0 t-1 t-2; c: t-3 t-4 t-5");
+        let both = [with("a", &[0, 1], 3), with("b", &[0, 1], 4)];
+        assert_eq!(shown(&Assignor::Sticky.assign(&counts(&[("t", 2)]), &both)), "a: t-1; b: t-0");
+    }
+
+    #[test]
+    fn every_partition_is_given_once_and_shares_differ_by_one() {
+        for partitions in 0..12 {
+            for count in 1..6 {
+                let members: Vec<Member> = (0..count).map(|index| member(&format!("m{index}"), &["t"])).collect();
+                for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+                    let shares = assignor.assign(&counts(&[("t", partitions)]), &members);
+                    let mut given: Vec<i32> = shares.values().flatten().map(|at| at.partition).collect();
+                    given.sort_unstable();
+                    assert_eq!(given, (0..partitions).collect::<Vec<_>>());
+                    let sizes = shares.values().map(Vec::len);
+                    assert!(sizes.clone().max().unwrap_or(0) - sizes.min().unwrap_or(0) <= 1);
+                }
+            }
+        }
+    }
+}
