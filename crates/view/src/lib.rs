@@ -1,1 +1,10 @@
-//! See docs/ARCHITECTURE.md.
+//! What a screen shows, without the screen: models of the cluster, messages between the worker that
+//! runs it and the page that draws it, and the pure reducers of the page's state.
+
+pub mod api;
+pub mod fields;
+pub mod message;
+pub mod model;
+pub mod state;
+pub mod tape;
+pub mod text;

@@ -1,1 +1,8 @@
-//! See docs/ARCHITECTURE.md.
+//! The browser as a host: a store in IndexedDB, the lock that keeps two tabs off one store, and real
+//! time turned into virtual time. What needs no browser is compiled, and tested, everywhere.
+
+pub mod pace;
+pub mod store;
+
+#[cfg(target_arch = "wasm32")]
+pub mod lock;

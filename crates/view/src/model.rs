@@ -1,0 +1,275 @@
+//! The cluster as the page knows it. The worker builds a [`Screen`] from a snapshot and sends what has
+//! changed since the last one.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that is drawn all the time. What is looked at closely is asked for ([`crate::message::Question`]).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Screen {
+    pub clock: Clock,
+    pub broker: Rc<Broker>,
+    pub topics: Vec<Rc<Topic>>,
+    pub producers: Vec<Rc<Producer>>,
+    pub groups: Vec<Rc<Group>>,
+    pub storage: Rc<Storage>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    pub now_micros: u64,
+    pub wall_millis: i64,
+    pub paused: bool,
+    pub percent: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broker {
+    pub node: i32,
+    pub cluster_id: Rc<str>,
+    /// It is registered, unfenced and serves clients.
+    pub ready: bool,
+    pub connections: u32,
+    pub requests: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    pub name: Rc<str>,
+    pub id: Rc<str>,
+    pub internal: bool,
+    pub partitions: Vec<Rc<Partition>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    pub index: i32,
+    pub log_start: i64,
+    pub high_watermark: i64,
+    pub durable_end: i64,
+    pub log_end: i64,
+    pub bytes: u64,
+    pub segments: u32,
+    pub leader_epoch: i32,
+    /// The newest batches, in order.
+    pub batches: Vec<Batch>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub base_offset: i64,
+    pub last_offset: i64,
+    pub records: u32,
+    pub bytes: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Producer {
+    pub name: Rc<str>,
+    pub topic: Rc<str>,
+    /// Records per second, in thousandths.
+    pub rate_milli: u32,
+    pub running: bool,
+    pub sent: u64,
+    pub acked: u64,
+    pub failed: u64,
+    pub last_error: Option<Rc<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    pub id: Rc<str>,
+    pub state: Rc<str>,
+    pub protocol: Rc<str>,
+    pub generation: i32,
+    pub members: Vec<Rc<Member>>,
+    /// Committed offsets, whoever committed them.
+    pub committed: Vec<Committed>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The client behind it, if it lives in this world.
+    pub actor: Option<Rc<str>>,
+    pub member_id: Rc<str>,
+    pub client_id: Rc<str>,
+    pub state: Rc<str>,
+    pub leader: bool,
+    pub running: bool,
+    pub read: u64,
+    pub assignment: Vec<Assigned>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    pub topic: Rc<str>,
+    pub partition: i32,
+    /// The next offset it will read, if it knows.
+    pub position: Option<i64>,
+    pub lag: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    pub topic: Rc<str>,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Where it lies: "IndexedDB", or "memory" where the browser offers nothing better.
+    pub kind: Rc<str>,
+    pub used: u64,
+    /// What the browser would give this site; 0 if it does not say.
+    pub quota: u64,
+    pub persisted: bool,
+    /// Why the last write failed, until one succeeds.
+    pub full: Option<Rc<str>>,
+}
+
+/// A request and, once it is there, its response.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    pub id: u64,
+    pub sent_micros: u64,
+    /// The client id of the sender.
+    pub client: Rc<str>,
+    pub api_key: i16,
+    pub version: i16,
+    pub correlation: i32,
+    pub request_bytes: u32,
+    pub answer: Option<Answer>,
+    /// What it is about, in a few words: partitions, a group.
+    pub about: Rc<str>,
+    /// Partitions whose records it carries.
+    pub carries: Vec<Carried>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub micros: u64,
+    pub bytes: u32,
+    /// The first error code in it, by name.
+    pub error: Option<Rc<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    pub topic: Rc<str>,
+    pub partition: i32,
+    pub bytes: u32,
+}
+
+/// What makes one [`Screen`] into the next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    pub clock: Clock,
+    pub broker: Option<Rc<Broker>>,
+    pub topics: Option<Listed<Topic>>,
+    pub producers: Option<Listed<Producer>>,
+    pub groups: Option<Listed<Group>>,
+    pub storage: Option<Rc<Storage>>,
+    /// New exchanges, and known ones that now have an answer.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A list in which most entries stay as they were.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listed<T> {
+    entries: Vec<Entry<T>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Entry<T> {
+    /// The one that was at this place.
+    Kept(u32),
+    New(Rc<T>),
+}
+
+impl<T: PartialEq> Listed<T> {
+    fn between(old: &[Rc<T>], new: &[Rc<T>]) -> Option<Self> {
+        if old == new {
+            return None;
+        }
+        let entry = |item: &Rc<T>| match old.iter().position(|known| known == item) {
+            Some(place) => Entry::Kept(place as u32),
+            None => Entry::New(item.clone()),
+        };
+        Some(Self { entries: new.iter().map(entry).collect() })
+    }
+
+    fn onto(self, old: &[Rc<T>]) -> Vec<Rc<T>> {
+        let entries = self.entries.into_iter();
+        entries
+            .filter_map(|entry| match entry {
+                Entry::Kept(place) => old.get(place as usize).cloned(),
+                Entry::New(item) => Some(item),
+            })
+            .collect()
+    }
+}
+
+impl Screen {
+    pub fn delta_to(&self, next: &Self) -> Delta {
+        Delta {
+            clock: next.clock,
+            broker: (self.broker != next.broker).then(|| next.broker.clone()),
+            topics: Listed::between(&self.topics, &next.topics),
+            producers: Listed::between(&self.producers, &next.producers),
+            groups: Listed::between(&self.groups, &next.groups),
+            storage: (self.storage != next.storage).then(|| next.storage.clone()),
+            exchanges: Vec::new(),
+        }
+    }
+
+    pub fn apply(&mut self, delta: Delta) {
+        self.clock = delta.clock;
+        if let Some(broker) = delta.broker {
+            self.broker = broker;
+        }
+        if let Some(topics) = delta.topics {
+            self.topics = topics.onto(&self.topics);
+        }
+        if let Some(producers) = delta.producers {
+            self.producers = producers.onto(&self.producers);
+        }
+        if let Some(groups) = delta.groups {
+            self.groups = groups.onto(&self.groups);
+        }
+        if let Some(storage) = delta.storage {
+            self.storage = storage;
+        }
+    }
+
+    pub fn topic(&self, name: &str) -> Option<&Rc<Topic>> {
+        self.topics.iter().find(|topic| &*topic.name == name)
+    }
+
+    pub fn partition(&self, topic: &str, index: i32) -> Option<&Rc<Partition>> {
+        self.topic(topic)?.partitions.iter().find(|partition| partition.index == index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, log_end: i64) -> Rc<Topic> {
+        let partition = Rc::new(Partition { log_end, ..Partition::default() });
+        Rc::new(Topic { name: name.into(), partitions: vec![partition], ..Topic::default() })
+    }
+
+    #[test]
+    fn a_delta_makes_the_old_screen_into_the_new_one() {
+        let old = Screen { topics: vec![topic("a", 1), topic("b", 2)], ..Screen::default() };
+        let mut new = Screen { topics: vec![topic("b", 2), topic("c", 0), topic("a", 9)], ..old.clone() };
+        new.clock.now_micros = 7;
+        let mut followed = old.clone();
+        followed.apply(old.delta_to(&new));
+        assert_eq!(followed, new);
+        assert!(Rc::ptr_eq(&followed.topics[0], &old.topics[1]), "what did not change is not drawn again");
+        assert_eq!(new.delta_to(&new), Delta { clock: new.clock, ..Delta::default() });
+    }
+}

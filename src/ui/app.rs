@@ -1,0 +1,139 @@
+//! The page as a whole.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use gloo_events::EventListener;
+use shore_view::message::{Command, FromWorker, ToWorker};
+use shore_view::state::{Dialog, Link, Msg};
+use wasm_bindgen::prelude::*;
+use web_sys::{Element, KeyboardEvent};
+use yew::prelude::*;
+
+use super::browser;
+use super::context::{Store, Ui};
+use super::cover::Cover;
+use super::dialogs::Dialogs;
+use super::header::{Banners, Header, Toast};
+use super::link::WorkerLink;
+use super::log::Log;
+use super::motion::Motion;
+use super::panel::Panel;
+use super::stage::Stage;
+
+/// The name of the store. Every tab of this site means the same one.
+const STORE: &str = "kafka-shore";
+
+#[component]
+pub fn Page() -> Html {
+    let state = use_reducer(Store::default);
+    let link = use_memo((), |()| WorkerLink::new(STORE));
+    let motion = use_memo((), |()| Motion::new());
+    let ui = Ui { dispatch: state.dispatcher(), link: (*link).clone() };
+
+    {
+        let (ui, motion) = (ui.clone(), (*motion).clone());
+        use_effect_with((), move |()| run(ui, motion));
+    }
+    {
+        let ui = ui.clone();
+        let paused = state.0.screen.clock.paused;
+        use_effect_with(paused, move |&paused| {
+            let listener = listen_to_keys(ui, paused);
+            move || drop(listener)
+        });
+    }
+
+    let app = &state.0;
+    let class = if app.screen.clock.paused { "paused" } else { "" };
+    let body = match &app.link {
+        Link::Starting | Link::Running => html! {
+            <main class="work">
+                <section class="stage-region" aria-label="Cluster">
+                    <Stage screen={app.screen.clone()} selection={app.selection.clone()}
+                        internal_shown={app.internal_shown} motion={(*motion).clone()}
+                        running={app.link == Link::Running} />
+                </section>
+                <section class="log-region" aria-label="Requests">
+                    <Log log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()}
+                        selection={app.selection.clone()} />
+                </section>
+                <Panel app={Rc::new(app.clone())} />
+            </main>
+        },
+        refused => html! { <Cover link={refused.clone()} /> },
+    };
+    html! {
+        <ContextProvider<Ui> context={ui}>
+            <div class={classes!("page", class)}>
+                <Header clock={app.screen.clock} broker={app.screen.broker.clone()} storage={app.screen.storage.clone()}
+                    link={app.link.clone()} />
+                <Banners storage={app.screen.storage.clone()} crash={app.crash.clone()} />
+                { body }
+            </div>
+            <Dialogs dialog={app.dialog.clone()} topics={app.screen.topics.clone()} groups={app.screen.groups.clone()} />
+            <Toast notice={app.notice.clone()} />
+        </ContextProvider<Ui>>
+    }
+}
+
+/// More rows than this are not read; the filter finds what is older.
+const SHOWN_ROWS: usize = 120;
+
+/// Starts the worker, and asks it for one delta per frame for as long as the page is there.
+fn run(ui: Ui, motion: Motion) {
+    let asked = Rc::new(Cell::new(false));
+    let (link, dispatch) = (ui.link.clone(), ui.dispatch.clone());
+    ui.link.start(move |message| {
+        if let Msg::FromWorker(FromWorker::Delta(delta)) = &message {
+            motion.feed(&delta.exchanges);
+            asked.set(false);
+        }
+        if matches!(message, Msg::FromWorker(FromWorker::Opened)) {
+            asked.set(false);
+        }
+        let wants_frame = matches!(message, Msg::FromWorker(FromWorker::Delta(_) | FromWorker::Opened));
+        dispatch.dispatch(message);
+        if wants_frame && !asked.replace(true) {
+            let link = link.clone();
+            let send = Closure::once_into_js(move || link.send(&ToWorker::Frame));
+            let _ = browser::window().request_animation_frame(send.unchecked_ref());
+        }
+    });
+    watch_space(ui.link.clone());
+}
+
+/// Tells the worker every few seconds what the browser says of this site's space.
+fn watch_space(link: Rc<WorkerLink>) {
+    wasm_bindgen_futures::spawn_local(async move {
+        loop {
+            if let Some((used, quota, persisted)) = browser::space().await {
+                link.send(&ToWorker::Space { used, quota, persisted });
+            }
+            browser::sleep(5_000).await;
+        }
+    });
+}
+
+/// Space pauses, a full stop steps, a question mark helps; Escape closes the panel.
+fn listen_to_keys(ui: Ui, paused: bool) -> EventListener {
+    EventListener::new(&browser::window(), "keydown", move |event| {
+        let Some(event) = event.dyn_ref::<KeyboardEvent>() else { return };
+        if event.ctrl_key() || event.meta_key() || event.alt_key() {
+            return;
+        }
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let typing = target
+            .is_some_and(|element| element.closest("input, textarea, select, button, dialog").ok().flatten().is_some());
+        match event.key().as_str() {
+            "Escape" if !typing || event.key() == "Escape" => ui.message(Msg::Select(None)),
+            " " if !typing => {
+                event.prevent_default();
+                ui.command(if paused { Command::Resume } else { Command::Pause });
+            }
+            "." if !typing && paused => ui.command(Command::Step),
+            "?" if !typing => ui.open(Dialog::Help),
+            _ => {}
+        }
+    })
+}

@@ -1,0 +1,281 @@
+//! The bar on top: how the cluster stands, its clock, the store. Below it what has to be said at once.
+
+use std::rc::Rc;
+
+use shore_view::message::Command;
+use shore_view::model::{Broker, Clock, Storage};
+use shore_view::state::{Dialog, Link, Msg, Notice};
+use shore_view::text;
+use web_sys::HtmlSelectElement;
+use yew::prelude::*;
+
+use super::browser;
+use super::context::use_ui;
+
+/// Speeds in percent.
+const SPEEDS: [(u32, &str); 8] =
+    [(5, "0.05×"), (10, "0.1×"), (25, "0.25×"), (50, "0.5×"), (100, "1×"), (200, "2×"), (500, "5×"), (2_000, "20×")];
+
+#[derive(PartialEq, Properties)]
+pub struct HeaderProps {
+    pub clock: Clock,
+    pub broker: Rc<Broker>,
+    pub storage: Rc<Storage>,
+    pub link: Link,
+}
+
+#[component]
+pub fn Header(props: &HeaderProps) -> Html {
+    let (dot, state) = match props.link {
+        Link::Running if props.broker.ready => ("on", "Running"),
+        Link::Running | Link::Starting => ("busy", "Starting"),
+        _ => ("off", "Not running"),
+    };
+    html! {
+        <header class="bar">
+            <h1 class="brand">{ wave() }{ "kafka-shore" }</h1>
+            <p class="broker-state group" role="status"><i class={classes!("dot", dot)}></i>{ state }</p>
+            if props.link == Link::Running {
+                <Transport clock={props.clock} />
+            }
+            <div class="group push">
+                if props.link == Link::Running {
+                    <StorageMenu storage={props.storage.clone()} />
+                }
+                <ThemeButton />
+                <HelpButton />
+            </div>
+        </header>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct TransportProps {
+    clock: Clock,
+}
+
+#[component]
+fn Transport(props: &TransportProps) -> Html {
+    let ui = use_ui();
+    let Clock { now_micros, paused, percent, .. } = props.clock;
+    let onchange = {
+        let ui = ui.clone();
+        Callback::from(move |event: Event| {
+            if let Ok(percent) = event.target_unchecked_into::<HtmlSelectElement>().value().parse() {
+                ui.command(Command::Speed { percent });
+            }
+        })
+    };
+    let (label, icon, command) = if paused {
+        ("Go on", "M7 5l11 7-11 7z", Command::Resume)
+    } else {
+        ("Pause", "M8 5v14M16 5v14", Command::Pause)
+    };
+    html! {
+        <div class="transport" role="group" aria-label="Cluster time">
+            <button class="button" onclick={ui.on_command(command)} title={format!("{label} (space)")}>
+                { icon_path(icon) }<span>{ label }</span>
+            </button>
+            <button class="button" disabled={!paused} onclick={ui.on_command(Command::Step)}
+                title="Do the next thing that is due (.)">
+                { icon_path("M6 5l8 7-8 7zM18 5v14") }<span>{ "Step" }</span>
+            </button>
+            <select aria-label="Speed" {onchange}>
+                { for SPEEDS.iter().map(|&(value, label)| html! {
+                    <option value={value.to_string()} selected={value == percent}>{ label }</option>
+                }) }
+            </select>
+            <time class="cluster-time" title="Cluster time since it was started">
+                { text::clock(now_micros / 100_000 * 100_000).trim_end_matches("00").to_owned() }
+            </time>
+        </div>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct StorageProps {
+    storage: Rc<Storage>,
+}
+
+#[component]
+fn StorageMenu(props: &StorageProps) -> Html {
+    let ui = use_ui();
+    let open = use_state(|| false);
+    let toggle = {
+        let open = open.clone();
+        Callback::from(move |_| open.set(!*open))
+    };
+    let keep = {
+        let (ui, open) = (ui.clone(), open.clone());
+        Callback::from(move |_| {
+            let ui = ui.clone();
+            open.set(false);
+            wasm_bindgen_futures::spawn_local(async move {
+                if browser::persist().await {
+                    ui.say("The browser will keep this data until you delete it.", false);
+                } else {
+                    ui.say(
+                        "The browser did not promise to keep this data. It may be deleted when space is short.",
+                        true,
+                    );
+                }
+            });
+        })
+    };
+    let choose = |command: Option<Command>| {
+        let (ui, open) = (ui.clone(), open.clone());
+        Callback::from(move |_| {
+            open.set(false);
+            match &command {
+                Some(command) => ui.command(command.clone()),
+                None => ui.open(Dialog::Reset),
+            }
+        })
+    };
+    let storage = &props.storage;
+    let share = (storage.used * 100).checked_div(storage.quota).unwrap_or(0).clamp(1, 100);
+    let on_escape = {
+        let open = open.clone();
+        Callback::from(move |event: KeyboardEvent| {
+            if event.key() == "Escape" {
+                open.set(false);
+            }
+        })
+    };
+    html! {
+        <div class="menu" onkeydown={on_escape}>
+            <button class="button plain" onclick={toggle} aria-expanded={open.to_string()}>
+                { icon_path("M4 7c0-4 16-4 16 0v10c0 4-16 4-16 0zM4 7c0 4 16 4 16 0M4 12c0 4 16 4 16 0") }
+                <span class="sr">{ "Storage: " }</span>{ text::size(storage.used) }
+            </button>
+            if *open {
+                <ul>
+                    <li class="note small">
+                        <p>{ format!("Kept in {}", storage.kind) }</p>
+                        if storage.quota > 0 {
+                            <p class="quiet">{ format!("{} of {}", text::size(storage.used), text::size(storage.quota)) }</p>
+                            <div class="meter"><i style={format!("width:{share}%")}></i></div>
+                        }
+                    </li>
+                    if storage.persisted {
+                        <li class="note small quiet">{ "The browser has promised to keep it." }</li>
+                    } else {
+                        <li><button class="button plain" onclick={keep}>{ "Ask the browser to keep it" }</button></li>
+                    }
+                    <li><button class="button plain" onclick={choose(Some(Command::Export))}>{ "Save a copy" }</button></li>
+                    <li><button class="button plain" onclick={choose(None)}>{ "Reset the cluster" }</button></li>
+                </ul>
+            }
+        </div>
+    }
+}
+
+#[component]
+fn ThemeButton() -> Html {
+    let dark = use_state(browser::is_dark);
+    let onclick = {
+        let dark = dark.clone();
+        Callback::from(move |_| {
+            let next = !browser::is_dark();
+            browser::set_theme(Some(if next { "dark" } else { "light" }));
+            dark.set(next);
+        })
+    };
+    let (label, icon) = if *dark {
+        (
+            "Light colours",
+            "M12 4V2M12 22v-2M4 12H2M22 12h-2M6.3 6.3L4.9 4.9M19.1 19.1l-1.4-1.4M6.3 17.7l-1.4 1.4M19.1 4.9l-1.4 1.4M16 12a4 4 0 1 1-8 0 4 4 0 0 1 8 0",
+        )
+    } else {
+        ("Dark colours", "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z")
+    };
+    html! {
+        <button class="button plain icon" {onclick} aria-label={label} title={label}>{ icon_path(icon) }</button>
+    }
+}
+
+#[component]
+fn HelpButton() -> Html {
+    let ui = use_ui();
+    html! {
+        <button class="button plain icon" onclick={ui.on_open(Dialog::Help)} aria-label="Help" title="Help (?)">
+            { icon_path("M9.2 9a3 3 0 1 1 4.2 3.2c-.9.5-1.4 1-1.4 2M12 17.5v.01M21.5 12a9.5 9.5 0 1 1-19 0 9.5 9.5 0 0 1 19 0") }
+        </button>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct BannersProps {
+    pub storage: Rc<Storage>,
+    pub crash: Option<Rc<str>>,
+}
+
+#[component]
+pub fn Banners(props: &BannersProps) -> Html {
+    let ui = use_ui();
+    let dismiss = {
+        let ui = ui.clone();
+        Callback::from(move |_| ui.message(Msg::DismissCrash))
+    };
+    html! {
+        <>
+            if let Some(why) = &props.storage.full {
+                <div class="banner bad" role="alert">
+                    <p>
+                        <b>{ "Nothing more can be stored: " }</b>{ why.clone() }
+                        { ". Producers get KAFKA_STORAGE_ERROR until there is space: delete a topic, or reset the cluster." }
+                    </p>
+                    <button class="button danger" onclick={ui.on_open(Dialog::Reset)}>{ "Reset the cluster" }</button>
+                </div>
+            }
+            if let Some(trace) = &props.crash {
+                <div class="banner bad" role="alert">
+                    <p><b>{ "The cluster crashed and was started again from its store. " }</b>{ "What was acknowledged is there." }</p>
+                    <button class="button" onclick={dismiss}>{ "Dismiss" }</button>
+                    <details><summary>{ "What it said" }</summary><pre>{ trace.clone() }</pre></details>
+                </div>
+            }
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct ToastProps {
+    pub notice: Option<Notice>,
+}
+
+#[component]
+pub fn Toast(props: &ToastProps) -> Html {
+    let ui = use_ui();
+    {
+        let ui = ui.clone();
+        use_effect_with(props.notice.as_ref().map(|notice| notice.number), move |number| {
+            let pending = number.map(|_| gloo_timers::callback::Timeout::new(6_000, move || ui.message(Msg::Dismiss)));
+            move || drop(pending)
+        });
+    }
+    let dismiss = Callback::from(move |_| ui.message(Msg::Dismiss));
+    html! {
+        <div role="status" aria-live="polite">
+            if let Some(notice) = &props.notice {
+                <div class={classes!("toast", notice.bad.then_some("bad"))}>
+                    <span>{ notice.text.clone() }</span>
+                    <button class="button plain slim" onclick={dismiss}>{ "Close" }</button>
+                </div>
+            }
+        </div>
+    }
+}
+
+pub fn icon_path(path: &'static str) -> Html {
+    html! { <svg viewBox="0 0 24 24" width="16" height="16" aria-hidden="true"><path d={path} /></svg> }
+}
+
+fn wave() -> Html {
+    let line = |y: u32| format!("M2 {y}c3-3 5-3 7 0s4 3 6 0 4-3 7 0");
+    html! {
+        <svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true">
+            <path d={[line(8), line(13), line(18)].concat()} />
+        </svg>
+    }
+}

@@ -1,0 +1,134 @@
+//! The requests of the cluster, newest first.
+
+use std::rc::Rc;
+
+use shore_view::api::{self, Kind};
+use shore_view::model::Exchange;
+use shore_view::state::{Filter, Msg, Selection};
+use shore_view::text;
+use web_sys::HtmlInputElement;
+use yew::prelude::*;
+
+use super::context::use_ui;
+
+#[derive(PartialEq, Properties)]
+pub struct LogProps {
+    pub log: Vec<Rc<Exchange>>,
+    pub filter: Filter,
+    pub selection: Option<Selection>,
+}
+
+#[component]
+pub fn Log(props: &LogProps) -> Html {
+    let chosen = match props.selection {
+        Some(Selection::Exchange { id }) => Some(id),
+        _ => None,
+    };
+    html! {
+        <>
+            <LogHead filter={props.filter.clone()} />
+            <div class="log-scroll" tabindex="0" aria-label="Requests, newest first">
+                <table class="log">
+                    <thead>
+                        <tr>
+                            <th class="col-time">{ "Time" }</th>
+                            <th class="col-api">{ "Request" }</th>
+                            <th class="col-client">{ "From" }</th>
+                            <th class="wide">{ "About" }</th>
+                            <th class="col-size number wide">{ "Sent" }</th>
+                            <th class="col-size number wide">{ "Got" }</th>
+                            <th class="col-latency number">{ "Took" }</th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        { for props.log.iter().map(|exchange| html! {
+                            <Row key={exchange.id} exchange={exchange.clone()} chosen={chosen == Some(exchange.id)} />
+                        }) }
+                    </tbody>
+                </table>
+                if props.log.is_empty() {
+                    <p class="log-empty">{ "No request that the filter lets through." }</p>
+                }
+            </div>
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct HeadProps {
+    filter: Filter,
+}
+
+#[component]
+fn LogHead(props: &HeadProps) -> Html {
+    let ui = use_ui();
+    let on_text = {
+        let ui = ui.clone();
+        Callback::from(move |event: InputEvent| {
+            let text = event.target_unchecked_into::<HtmlInputElement>().value();
+            ui.message(Msg::FilterText(text.into()));
+        })
+    };
+    let hold = {
+        let (ui, held) = (ui.clone(), props.filter.held);
+        Callback::from(move |_| ui.message(Msg::HoldLog(!held)))
+    };
+    html! {
+        <div class="log-head">
+            <h2>{ "Requests" }</h2>
+            { for Kind::ALL.iter().map(|&kind| {
+                let ui = ui.clone();
+                html! {
+                    <button key={kind.slug()} class="chip" aria-pressed={props.filter.shows(kind).to_string()}
+                        onclick={Callback::from(move |_| ui.message(Msg::Filter(kind)))}>
+                        <i class={format!("swatch kind-{}", kind.slug())}></i>{ kind.label() }
+                    </button>
+                }
+            }) }
+            <input type="search" placeholder="Find" aria-label="Find in requests" value={props.filter.text.to_string()} oninput={on_text} />
+            <button class="chip" aria-pressed={props.filter.held.to_string()} onclick={hold}>
+                { if props.filter.held { "Held" } else { "Hold" } }
+            </button>
+        </div>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct RowProps {
+    exchange: Rc<Exchange>,
+    chosen: bool,
+}
+
+#[component]
+fn Row(props: &RowProps) -> Html {
+    let ui = use_ui();
+    let exchange = &props.exchange;
+    let select = ui.on_select(Selection::Exchange { id: exchange.id });
+    let (got, took) = match &exchange.answer {
+        Some(answer) => (text::size(u64::from(answer.bytes)), text::duration(answer.micros)),
+        None => (String::new(), "waits".into()),
+    };
+    let error = exchange.answer.as_ref().and_then(|answer| answer.error.clone());
+    html! {
+        <tr class={classes!(props.chosen.then_some("chosen"))} onclick={select}>
+            <td class="mono quiet">{ text::clock(exchange.sent_micros) }</td>
+            <td>
+                <button aria-label={format!("{} version {}", api::name(exchange.api_key), exchange.version)}>
+                    <i class={format!("swatch kind-{}", Kind::of(exchange.api_key).slug())}></i>
+                    { api::name(exchange.api_key) }
+                    <span class="quiet small">{ format!("v{}", exchange.version) }</span>
+                </button>
+            </td>
+            <td>{ exchange.client.clone() }</td>
+            <td class="wide">
+                if let Some(error) = error {
+                    <span class="error">{ error }{ " " }</span>
+                }
+                { exchange.about.clone() }
+            </td>
+            <td class="number wide">{ text::size(u64::from(exchange.request_bytes)) }</td>
+            <td class="number wide">{ got }</td>
+            <td class="number">{ took }</td>
+        </tr>
+    }
+}

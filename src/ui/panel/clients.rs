@@ -1,0 +1,150 @@
+//! Producers, groups and their members.
+
+use std::rc::Rc;
+
+use shore_view::message::Command;
+use shore_view::model::Producer;
+use shore_view::state::{App, Selection};
+use shore_view::text;
+use yew::prelude::*;
+
+use super::{Sheet, facts};
+use crate::ui::context::use_ui;
+use crate::ui::stage::RateControl;
+
+pub fn producer(app: &App, name: &str) -> Html {
+    let Some(producer) = app.screen.producers.iter().find(|producer| &*producer.name == name) else {
+        return Html::default();
+    };
+    html! { <ProducerPanel producer={producer.clone()} /> }
+}
+
+#[derive(PartialEq, Properties)]
+struct ProducerProps {
+    producer: Rc<Producer>,
+}
+
+#[component]
+fn ProducerPanel(props: &ProducerProps) -> Html {
+    let ui = use_ui();
+    let producer = &props.producer;
+    let waiting = producer.sent.saturating_sub(producer.acked + producer.failed);
+    let rows = [
+        ("Topic", producer.topic.to_string()),
+        ("Records made", text::grouped(producer.sent as i64)),
+        ("Acknowledged", text::grouped(producer.acked as i64)),
+        ("On their way", text::grouped(waiting as i64)),
+        ("Given up", text::grouped(producer.failed as i64)),
+        ("Last error", producer.last_error.as_deref().unwrap_or("none").to_owned()),
+    ];
+    html! {
+        <Sheet title={producer.name.to_string()} subtitle="Producer">
+            <RateControl producer={producer.clone()} />
+            { facts(&rows) }
+            <div class="actions">
+                <button class="button" onclick={ui.on_command(Command::Remove { actor: producer.name.clone() })}>{ "Stop and remove" }</button>
+            </div>
+        </Sheet>
+    }
+}
+
+pub fn group(app: &App, id: &str) -> Html {
+    let Some(group) = app.screen.groups.iter().find(|group| &*group.id == id) else { return Html::default() };
+    let rows = [
+        ("State", group.state.to_string()),
+        ("Generation", group.generation.to_string()),
+        ("Assignor", if group.protocol.is_empty() { "none chosen".into() } else { group.protocol.to_string() }),
+        ("Members", group.members.len().to_string()),
+    ];
+    html! {
+        <Sheet title={group.id.to_string()} subtitle="Consumer group">
+            { facts(&rows) }
+            <section>
+                <h3>{ "Committed offsets" }</h3>
+                if group.committed.is_empty() {
+                    <p class="quiet">{ "None yet." }</p>
+                } else {
+                    <table class="table">
+                        <thead><tr><th>{ "Partition" }</th><th>{ "Committed" }</th><th>{ "End" }</th><th>{ "Lag" }</th></tr></thead>
+                        <tbody>
+                            { for group.committed.iter().map(|committed| {
+                                let end = app.screen.partition(&committed.topic, committed.partition).map(|partition| partition.high_watermark);
+                                html! {
+                                    <tr>
+                                        <td><code>{ format!("{}-{}", committed.topic, committed.partition) }</code></td>
+                                        <td>{ text::grouped(committed.offset) }</td>
+                                        <td>{ end.map_or("–".into(), text::grouped) }</td>
+                                        <td>{ end.map_or("–".into(), |end| text::grouped((end - committed.offset).max(0))) }</td>
+                                    </tr>
+                                }
+                            }) }
+                        </tbody>
+                    </table>
+                }
+            </section>
+        </Sheet>
+    }
+}
+
+pub fn member(app: &App, group: &str, member_id: &str) -> Html {
+    let found = app.screen.groups.iter().find(|known| &*known.id == group);
+    let Some(member) = found.and_then(|group| group.members.iter().find(|member| &*member.member_id == member_id))
+    else {
+        return Html::default();
+    };
+    html! { <MemberPanel member={member.clone()} group={Rc::<str>::from(group)} /> }
+}
+
+#[derive(PartialEq, Properties)]
+struct MemberProps {
+    member: Rc<shore_view::model::Member>,
+    group: Rc<str>,
+}
+
+#[component]
+fn MemberPanel(props: &MemberProps) -> Html {
+    let ui = use_ui();
+    let member = &props.member;
+    let rows = [
+        ("Group", props.group.to_string()),
+        ("State", member.state.to_string()),
+        ("Leader", if member.leader { "yes, it computes the assignment" } else { "no" }.to_owned()),
+        ("Records read", text::grouped(member.read as i64)),
+        ("Member id", member.member_id.to_string()),
+    ];
+    html! {
+        <Sheet title={member.client_id.to_string()} subtitle="Group member">
+            { facts(&rows) }
+            if let Some(actor) = &member.actor {
+                <div class="actions">
+                    <button class="button" onclick={ui.on_command(Command::PauseMember { actor: actor.clone(), paused: member.running })}>
+                        { if member.running { "Pause fetching" } else { "Fetch again" } }
+                    </button>
+                    <button class="button" onclick={ui.on_command(Command::Remove { actor: actor.clone() })}>{ "Leave the group" }</button>
+                </div>
+            }
+            <section>
+                <h3>{ "Assignment" }</h3>
+                if member.assignment.is_empty() {
+                    <p class="quiet">{ "Nothing." }</p>
+                } else {
+                    <table class="table">
+                        <thead><tr><th>{ "Partition" }</th><th>{ "Reads next" }</th><th>{ "Lag" }</th></tr></thead>
+                        <tbody>
+                            { for member.assignment.iter().map(|assigned| {
+                                let selection = Selection::Partition { topic: assigned.topic.clone(), partition: assigned.partition };
+                                html! {
+                                    <tr>
+                                        <td><button class="button plain slim" onclick={ui.on_select(selection)}><code>{ format!("{}-{}", assigned.topic, assigned.partition) }</code></button></td>
+                                        <td>{ assigned.position.map_or("–".into(), text::grouped) }</td>
+                                        <td>{ assigned.lag.map_or("–".into(), text::grouped) }</td>
+                                    </tr>
+                                }
+                            }) }
+                        </tbody>
+                    </table>
+                }
+            </section>
+        </Sheet>
+    }
+}

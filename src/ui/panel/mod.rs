@@ -1,0 +1,86 @@
+//! The thing that was clicked, close up.
+
+mod bytes;
+mod clients;
+mod cluster;
+
+use std::rc::Rc;
+
+use shore_view::message::Details;
+use shore_view::state::{App, Msg, Selection};
+use yew::prelude::*;
+
+use super::context::use_ui;
+use super::header::icon_path;
+
+#[derive(PartialEq, Properties)]
+pub struct PanelProps {
+    pub app: Rc<App>,
+}
+
+#[component]
+pub fn Panel(props: &PanelProps) -> Html {
+    let app = &props.app;
+    let details = app.details.as_deref();
+    let content = match &app.selection {
+        None => html! { <cluster::Legend /> },
+        Some(Selection::Broker) => cluster::broker(app),
+        Some(Selection::Partition { topic, partition }) => cluster::partition(app, topic, *partition, details),
+        Some(Selection::Batch { topic, partition, offset }) => bytes::batch(topic, *partition, *offset, details),
+        Some(Selection::Exchange { id }) => bytes::exchange(app, *id, details),
+        Some(Selection::Producer { name }) => clients::producer(app, name),
+        Some(Selection::Group { id }) => clients::group(app, id),
+        Some(Selection::Member { group, member_id }) => clients::member(app, group, member_id),
+    };
+    html! {
+        <aside class={classes!("panel-region", app.selection.is_none().then_some("empty"))} aria-label="Details">
+            { content }
+        </aside>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct SheetProps {
+    title: AttrValue,
+    #[prop_or_default]
+    subtitle: AttrValue,
+    children: Html,
+}
+
+/// The frame of every panel: what it is, and a way to close it.
+#[component]
+fn Sheet(props: &SheetProps) -> Html {
+    let ui = use_ui();
+    let close = Callback::from(move |_| ui.message(Msg::Select(None)));
+    html! {
+        <div class="panel">
+            <header>
+                <div>
+                    <h2>{ props.title.clone() }</h2>
+                    if !props.subtitle.is_empty() {
+                        <p class="small quiet">{ props.subtitle.clone() }</p>
+                    }
+                </div>
+                <button class="button plain icon" onclick={close} aria-label="Close" title="Close (Esc)">{ icon_path("M6 6l12 12M18 6L6 18") }</button>
+            </header>
+            { props.children.clone() }
+        </div>
+    }
+}
+
+/// Names and values.
+fn facts(rows: &[(&'static str, String)]) -> Html {
+    html! {
+        <dl class="facts">
+            { for rows.iter().map(|(name, value)| html! { <><dt>{ *name }</dt><dd>{ value }</dd></> }) }
+        </dl>
+    }
+}
+
+/// While the worker looks, or when there is nothing any more.
+fn pending(details: Option<&Details>) -> Html {
+    match details {
+        Some(Details::Gone { why }) => html! { <p class="quiet">{ why.clone() }</p> },
+        _ => html! { <p class="quiet">{ "Reading" }</p> },
+    }
+}

@@ -1,0 +1,3 @@
+//! Runs the cluster, in a Web Worker.
+
+pub fn start() {}
