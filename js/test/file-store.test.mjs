@@ -116,6 +116,21 @@ test('a directory that another process has open names that process', async () =>
   await withShore(`file://${directory}`, async () => undefined);
 });
 
+test('a directory that the native broker has open names that process', { skip: process.platform !== 'linux' }, async () => {
+  const directory = join(base, 'native');
+  mkdirSync(directory);
+  const holder = spawn('flock', [join(directory, '.lock'), 'sh', '-c', 'echo held; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  await assert.rejects(KafkaShore.create(`file://${directory}`), (error) => {
+    assert.ok(error instanceof StoreLockedError);
+    assert.match(error.message, /in use by process \d+/);
+    return true;
+  });
+  holder.stdin.end();
+  await once(holder, 'close');
+  await withShore(`file://${directory}`, async () => undefined);
+});
+
 test('of many that open an abandoned directory at once, one gets it', async () => {
   const directory = join(base, 'raced');
   mkdirSync(directory);

@@ -8,8 +8,13 @@ import { FileNotFound, StoreFull, checkName, type FileEntry, type ReadRange, typ
 
 /** Files that stay open between requests; the one unused for longest is closed first. */
 const OPEN_FILES = 128;
-const TEMPORARY_SUFFIX = '.replacing';
+const TEMPORARY_SUFFIX = '.unfinished';
 const CLUSTER_ID = 'cluster.id';
+
+type Append = Extract<StoreOp, { readonly op: 'append' }>;
+
+/** Buffers that go into one write; systems allow a thousand or so. */
+const GATHERED = 64;
 
 interface OpenFile {
   readonly handle: fs.FileHandle;
@@ -45,7 +50,12 @@ export class FileStore implements Store {
 
   async store(ops: readonly StoreOp[]): Promise<void> {
     try {
-      for (const op of ops) await this.#carryOut(op);
+      for (let at = 0; at < ops.length; ) {
+        const first = ops[at]!;
+        const row = first.op === 'append' ? appendsInARow(ops, at) : 1;
+        await (first.op === 'append' ? this.#append(first.file, ops.slice(at, at + row) as Append[]) : this.#carryOut(first));
+        at += row;
+      }
     } catch (error) {
       throw isFull(error) ? new StoreFull(reasonOf(error)) : error;
     }
@@ -99,10 +109,8 @@ export class FileStore implements Store {
     await this.#lock.release();
   }
 
-  async #carryOut(op: StoreOp): Promise<void> {
+  async #carryOut(op: Exclude<StoreOp, Append>): Promise<void> {
     switch (op.op) {
-      case 'append':
-        return this.#append(op.file, op.position, op.bytes);
       case 'truncate':
         return this.#truncate(op.file, op.length);
       case 'replace':
@@ -128,13 +136,20 @@ export class FileStore implements Store {
     }
   }
 
-  async #append(file: string, position: number, bytes: Uint8Array): Promise<void> {
+  /** Appends to one file that follow one another: one write. */
+  async #append(file: string, appends: readonly Append[]): Promise<void> {
     const open = await this.#open(file, true);
-    if (position !== open.length) throw new Error(`append at ${position} to ${file}, which ends at ${open.length}`);
+    let end = open.length;
+    for (const { position, bytes } of appends) {
+      if (position !== end) throw new Error(`append at ${position} to ${file}, which ends at ${end}`);
+      end += bytes.length;
+    }
     this.#dirtyFiles.add(file);
-    while (open.length < position + bytes.length) {
-      const written = open.length - position;
-      open.length += (await open.handle.write(bytes, written, bytes.length - written, open.length)).bytesWritten;
+    let rest = appends.map(({ bytes }) => bytes);
+    while (open.length < end) {
+      const { bytesWritten } = await open.handle.writev(rest, open.length);
+      open.length += bytesWritten;
+      rest = without(rest, bytesWritten);
     }
   }
 
@@ -263,6 +278,27 @@ export class FileStore implements Store {
     checkName(name);
     return path.join(this.#root, ...name.split('/'));
   }
+}
+
+function appendsInARow(ops: readonly StoreOp[], from: number): number {
+  const first = ops[from] as Append;
+  let to = from + 1;
+  while (to < ops.length && to - from < GATHERED) {
+    const op = ops[to]!;
+    if (op.op !== 'append' || op.file !== first.file) break;
+    to++;
+  }
+  return to - from;
+}
+
+/** What is left of `buffers` after their first `written` bytes. */
+function without(buffers: readonly Uint8Array[], written: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  for (const buffer of buffers) {
+    if (written < buffer.length) rest.push(buffer.subarray(written));
+    written = Math.max(0, written - buffer.length);
+  }
+  return rest;
 }
 
 async function writeAndSync(file: string, content: Uint8Array | string): Promise<void> {

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 
 import { StoreFailedError, StoreLockedError, messageOf, type StoreHolder } from '../errors.js';
 
+/** Beside the `.lock` of the `shore` command, which keeps a lock of the operating system on that. */
 const LOCK_FILE = '.lock.node';
 
 /** What the lock file says of the process that made it. */
@@ -37,6 +38,8 @@ export class DirectoryLock {
     if (HELD.has(root)) throw new StoreLockedError(uri, holderOf(claim));
     HELD.add(root);
     try {
+      const native = await nativeHolder(root);
+      if (native !== undefined) throw new StoreLockedError(uri, { description: `process ${native} on ${claim.host}`, pid: native, host: claim.host });
       await fs.writeFile(draft, `${JSON.stringify(claim)}\n`);
       for (;;) {
         try {
@@ -65,6 +68,24 @@ export class DirectoryLock {
   async release(): Promise<void> {
     if (!HELD.delete(this.#root)) return;
     await fs.rm(path.join(this.#root, LOCK_FILE), { force: true });
+  }
+}
+
+/**
+ * The process of the `shore` command that holds the directory: it locks the file `.lock`, which only
+ * the system knows of, and only Linux tells.
+ */
+async function nativeHolder(root: string): Promise<number | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    const { dev, ino } = await fs.stat(path.join(root, '.lock'));
+    const hex = (number: number): string => number.toString(16).padStart(2, '0');
+    const device = `${hex((dev >> 8) & 0xfff)}:${hex((dev & 0xff) | ((dev >> 12) & 0xfff00))}`;
+    const locks = await fs.readFile('/proc/locks', 'utf8');
+    const [, pid] = new RegExp(`FLOCK .* (\\d+) ${device}:${ino} `).exec(locks) ?? [];
+    return pid === undefined ? undefined : Number(pid);
+  } catch {
+    return undefined;
   }
 }
 
