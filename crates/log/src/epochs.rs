@@ -103,13 +103,15 @@ impl EpochCache {
 mod tests {
     use super::*;
 
+    type Entries = &'static [(i32, i64)];
+
     fn cache(entries: &[(i32, i64)]) -> EpochCache {
         EpochCache { entries: entries.to_vec() }
     }
 
     #[test]
     fn a_new_epoch_drops_what_contradicts_it() {
-        let cases: [(&[(i32, i64)], (i32, i64), bool, &[(i32, i64)]); 6] = [
+        let cases: [(Entries, (i32, i64), bool, Entries); 6] = [
             (&[], (0, 0), true, &[(0, 0)]),
             (&[(0, 0)], (0, 5), false, &[(0, 0)]),
             (&[(0, 0)], (2, 5), true, &[(0, 0), (2, 5)]),

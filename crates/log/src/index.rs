@@ -134,7 +134,7 @@ impl<T: Entry> Index<T> {
 
     /// `None` where the bytes cannot be an index: a lookup would not be safe.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() % T::LEN != 0 {
+        if !bytes.len().is_multiple_of(T::LEN) {
             return None;
         }
         let mut index = Self::default();

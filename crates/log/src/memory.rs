@@ -227,11 +227,9 @@ impl CrashingStore {
         for op in ops.by_ref().take(kept) {
             survivor.apply(op).expect(survives);
         }
-        if let Some(StoreOp::Append { file, position, bytes }) = ops.next() {
-            if torn > 0 {
-                let bytes = bytes.slice(..torn.min(bytes.len()));
-                survivor.apply(StoreOp::Append { file, position, bytes }).expect(survives);
-            }
+        if let Some(StoreOp::Append { file, position, bytes }) = ops.next().filter(|_| torn > 0) {
+            let bytes = bytes.slice(..torn.min(bytes.len()));
+            survivor.apply(StoreOp::Append { file, position, bytes }).expect(survives);
         }
         self.current = survivor.clone();
         self.synced = survivor;

@@ -159,10 +159,10 @@ impl Log {
         let hint = earlier.map_or(0, |entry| segment.base_offset + i64::from(entry.relative_offset));
         let mut from = hint.max(self.start_offset);
         while let Some((position, batch)) = segment.seek(&self.dir, from)? {
-            if batch.max_timestamp >= timestamp {
-                if let Some(found) = self.record_in(segment, position, &batch, timestamp)? {
-                    return Ok(Some(found));
-                }
+            if batch.max_timestamp >= timestamp
+                && let Some(found) = self.record_in(segment, position, &batch, timestamp)?
+            {
+                return Ok(Some(found));
             }
             from = batch.last_offset + 1;
         }
