@@ -81,12 +81,19 @@ pub fn normal_tree(name: &str) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-/// The versions of each crate that is there more than once.
-pub fn duplicates(packages: &[Package]) -> BTreeMap<&str, Vec<&str>> {
-    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for package in packages {
-        versions.entry(&package.name).or_default().push(&package.version);
+/// The versions of each crate that is built more than once, over all targets.
+pub fn duplicates() -> Outcome<BTreeMap<String, Vec<String>>> {
+    let tree = Run::line("cargo tree --locked --workspace --target all -e normal,build,dev --prefix none --format {p}")
+        .output()?;
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in tree.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
+        let known = versions.entry(name.to_owned()).or_default();
+        if !known.iter().any(|there| there == version) {
+            known.push(version.to_owned());
+        }
     }
     versions.retain(|_, versions| versions.len() > 1);
-    versions
+    Ok(versions)
 }
