@@ -1,0 +1,180 @@
+//! The brokers that are measured, each a process of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client;
+
+pub const PARTITIONS: i32 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Mock,
+    Memory,
+    Files,
+    Kafka,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mock => "mock",
+            Self::Memory => "shore memory",
+            Self::Files => "shore files",
+            Self::Kafka => "Apache Kafka",
+        }
+    }
+}
+
+pub struct Peer {
+    pub kind: Kind,
+    pub bootstrap: String,
+    process: Child,
+    scratch: Option<PathBuf>,
+}
+
+/// Starts every broker that this machine can run.
+pub fn start_all() -> Result<Vec<Peer>, String> {
+    let mut peers = vec![Peer::mock()?, Peer::shore(false)?, Peer::shore(true)?];
+    match Peer::kafka() {
+        Ok(kafka) => peers.push(kafka),
+        Err(why) => println!("Apache Kafka is left out: {why}"),
+    }
+    Ok(peers)
+}
+
+impl Peer {
+    fn mock() -> Result<Self, String> {
+        let this = std::env::current_exe().map_err(|error| error.to_string())?;
+        let (process, line) = start(Command::new(this).arg("mock"))?;
+        Ok(Self { kind: Kind::Mock, bootstrap: line, process, scratch: None })
+    }
+
+    pub fn shore(data: bool) -> Result<Self, String> {
+        let binary = root().join("target/release/shore");
+        let mut command = Command::new(&binary);
+        command.args(["serve", "--port", "0"]);
+        let scratch = data.then(|| scratch("shore"));
+        if let Some(scratch) = &scratch {
+            command.arg("--data").arg(scratch);
+        }
+        let (process, line) = start(&mut command).map_err(|why| format!("{}: {why}", binary.display()))?;
+        let bootstrap =
+            line.strip_prefix("shore ready: ").and_then(|rest| rest.split(' ').next()).ok_or(line.clone())?;
+        let kind = if data { Kind::Files } else { Kind::Memory };
+        Ok(Self { kind, bootstrap: bootstrap.to_owned(), process, scratch })
+    }
+
+    /// Apache Kafka from the jars of the Java client's folder, as it comes.
+    fn kafka() -> Result<Self, String> {
+        let pom = root().join("tests/clients/java/pom.xml");
+        let jars = root().join("bench/target/kafka");
+        if !jars.exists() {
+            println!("fetching Apache Kafka (once; up to a minute)");
+            let out = format!("-DoutputDirectory={}", jars.display());
+            let fetched =
+                Command::new("mvn").args(["-q", "-B", "dependency:copy-dependencies", &out, "-f"]).arg(pom).status();
+            match fetched {
+                Ok(status) if status.success() => {}
+                Ok(_) => return Err("Maven cannot fetch it".to_owned()),
+                Err(error) => return Err(format!("mvn: {error}")),
+            }
+        }
+        let home = scratch("kafka");
+        let (port, controller) = (free_port(), free_port());
+        let properties = home.join("server.properties");
+        let text = format!(
+            "node.id=1\nprocess.roles=broker,controller\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\noffsets.topic.replication.factor=1\n",
+            home.join("data").display()
+        );
+        fs::write(&properties, text).map_err(|error| error.to_string())?;
+        let class_path = format!("{}/*", jars.display());
+        let java = || {
+            let mut command = Command::new("java");
+            command.args(["-Xms256m", "-Xmx1g", "-cp", &class_path]).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let format = ["kafka.tools.StorageTool", "format", "-t", "kafkashoreAAAAAAAAAAAw", "-c"];
+        let formatted = java().args(format).arg(&properties).status().map_err(|error| format!("java: {error}"))?;
+        if !formatted.success() {
+            return Err("its storage cannot be formatted".to_owned());
+        }
+        let process = java().arg("kafka.Kafka").arg(&properties).spawn().map_err(|error| format!("java: {error}"))?;
+        let peer = Self { kind: Kind::Kafka, bootstrap: format!("127.0.0.1:{port}"), process, scratch: Some(home) };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(&peer.bootstrap).is_err() {
+            if Instant::now() > deadline {
+                return Err("it does not listen".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(peer)
+    }
+
+    /// The mock knows no CreateTopics and makes a topic when it is asked for.
+    pub fn create_topic(&self, topic: &str) {
+        if self.kind != Kind::Mock {
+            client::create_topic(&self.bootstrap, topic, PARTITIONS);
+        }
+    }
+
+    pub fn delete_topic(&self, topic: &str) {
+        if self.kind != Kind::Mock {
+            client::delete_topic(&self.bootstrap, topic);
+        }
+    }
+
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(scratch) = &self.scratch {
+            let _ = fs::remove_dir_all(scratch);
+        }
+    }
+}
+
+/// Starts a process and waits for its first line.
+fn start(command: &mut Command) -> Result<(Child, String), String> {
+    let mut process = command.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+    let mut line = String::new();
+    let mut out = BufReader::new(process.stdout.take().expect("it is piped"));
+    out.read_line(&mut line).map_err(|error| error.to_string())?;
+    if line.is_empty() {
+        let _ = process.wait();
+        return Err("it ended before it was ready".to_owned());
+    }
+    Ok((process, line.trim().to_owned()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the benchmarks lie in the repository")
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let unique = Instant::now().elapsed().as_nanos() as u64 ^ u64::from(free_port());
+    let path = std::env::temp_dir().join(format!("shore-bench-{name}-{}-{unique}", std::process::id()));
+    fs::create_dir_all(&path).expect("the temporary directory can be written to");
+    path
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.expect("loopback has a free port").port()
+}
