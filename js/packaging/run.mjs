@@ -37,6 +37,7 @@ export async function packaging() {
   await step('a plain module script, in Chromium', () => inChromium(page('plain', tarball)));
   await step('Vite, in Chromium', () => inChromium(vite(page('vite', tarball))));
   await step('webpack, in Chromium', async () => inChromium(await webpack(page('webpack', tarball))));
+  await step('unmodified kafkajs in a page, in Chromium', async () => inChromium(await kafkajs(home('kafkajs', tarball))));
   return skipped;
 }
 
@@ -107,6 +108,25 @@ async function webpack(directory) {
   );
   assert.ok(!stats.hasErrors() && !stats.hasWarnings(), stats.toString());
   cpSync(join(directory, 'index.html'), join(directory, 'dist', 'index.html'));
+  return join(directory, 'dist');
+}
+
+async function kafkajs(directory) {
+  const stub = join(directory, 'node-modules.js');
+  await build({
+    entryPoints: [join(directory, 'main.js')],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    nodePaths: [tools],
+    define: { global: 'globalThis' },
+    inject: [join(directory, 'globals.js')],
+    alias: { net: stub, tls: stub, crypto: stub, zlib: stub, util: stub, assert: join(directory, 'assert.js') },
+    outfile: join(directory, 'dist', 'main.js'),
+  });
+  for (const file of ['index.html', 'node_modules/kafka-shore/dist/kafka-shore.wasm']) {
+    cpSync(join(directory, file), join(directory, 'dist', file.split('/').at(-1)));
+  }
   return join(directory, 'dist');
 }
 

@@ -5,7 +5,7 @@ import { Cluster, initSync, take_panic } from './wasm/kafka_shore.js';
 
 /** What the core is told at a turn. The numbers are those of `crates/js/src/codec.rs`. */
 const INPUT = { connect: 1, data: 2, disconnect: 3, stored: 4, loaded: 5, listed: 6, stop: 7 } as const;
-const OUTPUT = { respond: 1, close: 2, store: 3, load: 4, list: 5, log: 6, ready: 7, stopped: 8 } as const;
+const OUTPUT = { respond: 1, close: 2, store: 3, load: 4, list: 5, log: 6, ready: 7, stopped: 8, mute: 9 } as const;
 const OPS = ['append', 'truncate', 'replace', 'rename', 'renameDirectory', 'delete', 'deleteDirectory', 'sync'] as const;
 const RESULT = { ok: 0, full: 1, notFound: 2, failed: 3 } as const;
 
@@ -40,6 +40,8 @@ export type Failure =
 export interface CoreHandler {
   respond(connection: number, bytes: Uint8Array): void;
   close(connection: number, reason: string): void;
+  /** Whether to stop reading from a connection that has sent too much ahead of its answers. */
+  mute(connection: number, muted: boolean): void;
   store(request: StoreRequest): void;
   log(line: string): void;
   ready(): void;
@@ -205,6 +207,9 @@ function handOut(output: ByteReader, handler: CoreHandler): number | undefined {
         break;
       case OUTPUT.close:
         handler.close(output.u32(), output.string());
+        break;
+      case OUTPUT.mute:
+        handler.mute(output.u32(), output.u8() === 1);
         break;
       case OUTPUT.store:
       case OUTPUT.load:

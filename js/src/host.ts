@@ -8,6 +8,8 @@ import { FileNotFound, StoreFull, type Store, type StoreOp } from './store/store
 export interface Peer {
   data(bytes: Uint8Array): void;
   ended(): void;
+  /** Whether to hold back what it has to send, where it can be held back. */
+  mute?(muted: boolean): void;
 }
 
 interface Connection {
@@ -71,6 +73,7 @@ export class ClusterHost implements CoreHandler {
     const booted = new Promise<void>((resolve, reject) => (this.#booting = { resolve, reject }));
     this.#turn();
     await booted;
+    this.#sleep?.hold(this.#isAwaited());
   }
 
   /**
@@ -122,7 +125,7 @@ export class ClusterHost implements CoreHandler {
     if (!entry || entry.held === held) return;
     entry.held = held;
     this.#held += held ? 1 : -1;
-    this.#sleep?.hold(this.#held > 0);
+    this.#sleep?.hold(this.#isAwaited());
   }
 
   respond(connection: number, bytes: Uint8Array): void {
@@ -135,6 +138,10 @@ export class ClusterHost implements CoreHandler {
     if (!entry) return;
     this.log(`closed connection ${connection}: ${reason}`);
     callOut(() => entry.peer.ended());
+  }
+
+  mute(connection: number, muted: boolean): void {
+    this.#connections.get(connection)?.peer.mute?.(muted);
   }
 
   log(line: string): void {
@@ -212,7 +219,12 @@ export class ClusterHost implements CoreHandler {
       if (this.#clock.advance(this.#due) >= this.#due!) this.#turn();
       else this.#rest();
     }, this.#clock.sleepMillis(this.#due));
-    this.#sleep.hold(this.#held > 0);
+    this.#sleep.hold(this.#isAwaited());
+  }
+
+  /** Whether somebody waits for the cluster, so that the process must not end before it answers. */
+  #isAwaited(): boolean {
+    return this.#held > 0 || this.#booting !== undefined || this.#stopping !== undefined;
   }
 
   /** A broken invariant of the core. Its store is as a kill would have left it. */

@@ -34,19 +34,25 @@ export async function listen(net: typeof import('node:net'), host: ClusterHost, 
 }
 
 function attach(host: ClusterHost, socket: Socket, idleMillis: number): void {
+  let muted = false;
+  const flow = (): void => void (muted || socket.writableLength > UNREAD_BYTES ? socket.pause() : socket.resume());
   const connection = host.connect(
     {
       data(bytes) {
-        if (!socket.write(bytes) && socket.writableLength > UNREAD_BYTES) socket.pause();
+        if (!socket.write(bytes)) flow();
       },
       ended: () => socket.destroySoon(),
+      mute(isMuted) {
+        muted = isMuted;
+        flow();
+      },
     },
     socket.remoteAddress ?? 'unknown',
     // The server holds the process, and its sockets do.
     false,
   );
   socket.on('data', (bytes) => host.write(connection, bytes));
-  socket.on('drain', () => socket.resume());
+  socket.on('drain', flow);
   socket.on('end', () => host.hangUp(connection));
   socket.on('close', () => host.hangUp(connection));
   // 'close' follows and says all there is to do.

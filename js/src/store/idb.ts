@@ -37,6 +37,11 @@ export class IdbStore implements Store {
     this.#release = release;
     this.#nextId = 1 + Math.max(0, ...[...files.values()].map((file) => file.id));
     database.onclose = () => (this.#lost = 'the browser closed the database');
+    // Somebody deletes the store: get out of the way instead of blocking it.
+    database.onversionchange = () => {
+      this.#lost = 'the store was deleted';
+      database.close();
+    };
   }
 
   static async open(uri: string, name: string): Promise<IdbStore> {
@@ -64,7 +69,8 @@ export class IdbStore implements Store {
     if (this.#lost) throw new Error(this.#lost);
     const before = new Map<string, KnownFile | undefined>();
     try {
-      await this.#write(async (transaction) => {
+      const durability = ops.some(({ op }) => op === 'sync') ? 'strict' : 'relaxed';
+      await this.#write(durability, async (transaction) => {
         for (const op of ops) await this.#carryOut(op, transaction, before);
       });
     } catch (error) {
@@ -115,7 +121,7 @@ export class IdbStore implements Store {
   }
 
   async clear(): Promise<void> {
-    await this.#write(async (transaction) => {
+    await this.#write('relaxed', async (transaction) => {
       transaction.objectStore('names').clear();
       transaction.objectStore('chunks').clear();
     });
@@ -129,8 +135,11 @@ export class IdbStore implements Store {
   }
 
   /** One transaction that fails if another holder has opened the store since. */
-  async #write(change: (transaction: IDBTransaction) => Promise<void>): Promise<void> {
-    const transaction = this.#database.transaction(['meta', 'names', 'chunks'], 'readwrite', { durability: 'relaxed' });
+  async #write(
+    durability: IDBTransactionDurability,
+    change: (transaction: IDBTransaction) => Promise<void>,
+  ): Promise<void> {
+    const transaction = this.#database.transaction(['meta', 'names', 'chunks'], 'readwrite', { durability });
     const completed = completion(transaction);
     completed.catch(() => undefined);
     try {
@@ -242,8 +251,8 @@ export class IdbStore implements Store {
         for (const name of below(op.directory)) remove(name);
         return;
       case 'sync':
-        // A completed transaction survives the death of tab and browser. What would survive a loss
-        // of power is up to the browser.
+        // The transaction is a strict one: it completes when the browser has flushed it. Any other
+        // survives the death of tab and browser.
         return;
     }
   }
