@@ -37,6 +37,9 @@ mod sync;
 mod timer;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use commit::add_partition as add_commit_result;
 
 pub use call::{Caller, GroupOutput, GroupResponse, Records, RequestId, Topics, WriteId};
