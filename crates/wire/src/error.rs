@@ -3,12 +3,12 @@
 /// Declares [`ErrorCode`] from one table: variant, code, Kafka's name, whether a client may retry,
 /// and the text that Kafka sends when a response has room for one and nothing better is known.
 macro_rules! error_codes {
-    ($($variant:ident = $code:literal, $name:literal, $retriable:literal, $message:literal;)*) => {
+    ($($(#[$attribute:meta])* $variant:ident = $code:literal, $name:literal, $retriable:literal, $message:literal;)*) => {
         /// An error code of a response. [`ErrorCode::None`] is success.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
         pub enum ErrorCode {
-            $($variant = $code,)*
+            $($(#[$attribute])* $variant = $code,)*
         }
 
         impl ErrorCode {
@@ -49,6 +49,7 @@ macro_rules! error_codes {
 
 error_codes! {
     UnknownServerError = -1, "UNKNOWN_SERVER_ERROR", false, "The server experienced an unexpected error when processing the request.";
+    #[default]
     None = 0, "NONE", false, "NONE";
     OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE", false, "The requested offset is not within the range of offsets maintained by the server.";
     CorruptMessage = 2, "CORRUPT_MESSAGE", true, "This message has failed its CRC checksum, exceeds the valid size, has a null key for a compacted topic, or is otherwise corrupt.";
@@ -193,12 +194,6 @@ impl ErrorCode {
 
     pub const fn is_error(self) -> bool {
         !matches!(self, ErrorCode::None)
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> Self {
-        ErrorCode::None
     }
 }
 

@@ -93,18 +93,15 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// `TABLES[n][b]` is what byte `b` leaves in the state `n` bytes later.
 static TABLES: LazyLock<[[u32; 256]; 16]> = LazyLock::new(|| {
     let mut tables = [[0_u32; 256]; 16];
-    for byte in 0..256 {
+    for (byte, entry) in tables[0].iter_mut().enumerate() {
         let mut state = byte as u32;
         for _ in 0..8 {
             state = (state >> 1) ^ if state & 1 == 1 { POLYNOMIAL } else { 0 };
         }
-        tables[0][byte] = state;
+        *entry = state;
     }
-    for byte in 0..256 {
-        for distance in 1..16 {
-            let state = tables[distance - 1][byte];
-            tables[distance][byte] = (state >> 8) ^ tables[0][(state & 0xff) as usize];
-        }
+    for distance in 1..16 {
+        tables[distance] = tables[distance - 1].map(|state| (state >> 8) ^ tables[0][(state & 0xff) as usize]);
     }
     tables
 });

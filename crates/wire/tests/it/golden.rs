@@ -1,0 +1,146 @@
+//! Frames that real clients and Apache Kafka exchanged (tests/wire/*.hex): read and written again
+//! they are the same bytes.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use shore_wire::api::{ApiKey, Versions};
+use shore_wire::batch::batches;
+use shore_wire::compress::MAX_INFLATED;
+use shore_wire::error::ErrorCode;
+use shore_wire::frame::{
+    decode_request, decode_request_head, decode_response, encode_request, encode_response, response_correlation_id,
+};
+use shore_wire::messages::{FetchResponse, KafkaRequest, KafkaResponse, ProduceRequest};
+
+use crate::apis::{Visitor, visit};
+
+pub struct Golden {
+    /// Where it stands: `kafkajs.hex:3`.
+    pub place: String,
+    pub api: ApiKey,
+    pub version: i16,
+    pub is_request: bool,
+    /// Without the length prefix.
+    pub frame: Bytes,
+}
+
+/// Every recorded frame.
+pub fn frames() -> Vec<Golden> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/wire");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("tests/wire")
+        .map(|entry| entry.expect("an entry of tests/wire").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
+        .collect();
+    files.sort();
+    let mut frames = Vec::new();
+    for file in files {
+        let name = file.file_name().expect("a file's name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+            let place = format!("{name}:{}", number + 1);
+            frames.push(parse(line).map(|golden| Golden { place: place.clone(), ..golden }).expect(&place));
+        }
+    }
+    assert!(frames.len() >= 200, "only {} frames in tests/wire", frames.len());
+    frames
+}
+
+/// `00 v07 request 0000..`
+fn parse(line: &str) -> Option<Golden> {
+    let mut words = line.split(' ');
+    let api = ApiKey::from_key(words.next()?.parse().ok()?)?;
+    let version = words.next()?.strip_prefix('v')?.parse().ok()?;
+    let is_request = match words.next()? {
+        "request" => true,
+        "response" => false,
+        _ => return None,
+    };
+    let digits = words.next()?;
+    let frame = (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect::<Option<Vec<u8>>>()?;
+    Some(Golden { place: String::new(), api, version, is_request, frame: frame.into() })
+}
+
+/// Reads and writes every frame of the APIs that it visits.
+struct Again {
+    frames: Vec<Golden>,
+    checked: usize,
+}
+
+impl Visitor for Again {
+    fn api<Q: KafkaRequest, S: KafkaResponse>(&mut self, api: ApiKey, _: Versions) {
+        for golden in self.frames.iter().filter(|golden| golden.api == api) {
+            let Golden { place, version, frame, .. } = golden;
+            let again = if golden.is_request {
+                let (head, body) = decode_request_head(frame).expect(place);
+                assert_eq!((head.api_key, head.api_version), (api.key(), *version), "{place}");
+                let request: Q = decode_request(body, *version).expect(place);
+                encode_request(head.correlation_id, head.client_id.as_deref(), *version, &request)
+            } else {
+                let version = answered_version(golden);
+                let (correlation_id, response): (i32, S) = decode_response(frame.clone(), version).expect(place);
+                assert_eq!(Some(correlation_id), response_correlation_id(frame), "{place}");
+                encode_response(correlation_id, version, &response)
+            };
+            assert_eq!(again.expect(place).body(), frame, "{place}");
+            self.checked += 1;
+        }
+    }
+}
+
+/// The version of a response: that of its request, unless Kafka refused that one. A client that asks
+/// with an ApiVersions of the future is answered in version 0.
+fn answered_version(golden: &Golden) -> i16 {
+    let unsupported = ErrorCode::UnsupportedVersion.code().to_be_bytes();
+    let refused = golden.api == ApiKey::ApiVersions && golden.frame.get(4..6) == Some(&unsupported);
+    if refused { 0 } else { golden.version }
+}
+
+#[test]
+fn every_frame_comes_back_byte_for_byte() {
+    let mut again = Again { frames: frames(), checked: 0 };
+    visit(&mut again);
+    assert_eq!(again.checked, again.frames.len(), "a recorded API is not visited");
+}
+
+#[test]
+fn every_batch_in_them_is_sound() {
+    let mut count = 0;
+    for golden in frames() {
+        for (place, records) in record_sets(&golden) {
+            for batch in batches(&records) {
+                let batch = batch.expect(&place);
+                assert!(batch.crc_matches(), "{place}");
+                let records = batch.records(MAX_INFLATED).expect(&place);
+                let offsets = records.iter().map(|record| record.expect(&place).offset);
+                assert!(offsets.eq(batch.base_offset()..batch.next_offset()), "{place}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 12, "only {count} batches in tests/wire");
+}
+
+/// What a frame carries to or from partitions.
+pub fn record_sets(golden: &Golden) -> Vec<(String, Bytes)> {
+    let sets: Vec<Bytes> = match (golden.api, golden.is_request) {
+        (ApiKey::Produce, true) => {
+            let (head, body) = decode_request_head(&golden.frame).expect(&golden.place);
+            let request: ProduceRequest = decode_request(body, head.api_version).expect(&golden.place);
+            let partitions = request.topic_data.into_iter().flat_map(|topic| topic.partition_data);
+            partitions.filter_map(|partition| partition.records).collect()
+        }
+        (ApiKey::Fetch, false) => {
+            let (_, response): (_, FetchResponse) =
+                decode_response(golden.frame.clone(), golden.version).expect(&golden.place);
+            let partitions = response.responses.into_iter().flat_map(|topic| topic.partitions);
+            partitions.filter_map(|partition| partition.records).collect()
+        }
+        _ => Vec::new(),
+    };
+    sets.into_iter().map(|set| (golden.place.clone(), set)).collect()
+}

@@ -1,0 +1,7 @@
+//! The wire against others: frames of real clients, and an independent codec.
+
+mod apis;
+mod batches;
+mod fetch;
+mod golden;
+mod messages;
