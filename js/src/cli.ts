@@ -16,6 +16,8 @@ Usage: kafka-shore [OPTION]...
   --durability LEVEL      What an acknowledgement waits for: memory (nothing), written (a killed
                           process loses nothing) or synced (a loss of power loses nothing)
                           [default: written with --data, memory without]
+  --memory-ceiling BYTES  Without --data: how much log is kept; past it the oldest segments go.
+                          With --data: how much of it is cached. Takes K, M and G [default: 1G]
   --topic NAME:PARTITIONS Create this topic if it is not there; may be given more than once
   --config KEY=VALUE      A broker config, as in server.properties; may be given more than once
   --help                  Print this
@@ -36,6 +38,7 @@ interface Serve {
   advertise: { readonly host: string; readonly port: number } | undefined;
   data: string | undefined;
   durability: CreateOptions['durability'];
+  memoryBytes: number;
   readonly topics: { readonly name: string; readonly partitions: number }[];
   readonly config: Record<string, string>;
 }
@@ -47,9 +50,10 @@ async function main(args: readonly string[]): Promise<void> {
 }
 
 async function serve(options: Serve): Promise<void> {
-  const { data, durability, config, listen, port, advertise } = options;
+  const { data, durability, memoryBytes, config, listen, port, advertise } = options;
   const shore = await KafkaShore.create(data === undefined ? 'memory://' : `file://${data}`, {
     config,
+    memoryBytes,
     ...(durability && { durability }),
   });
   shore.on('log', (line) => say(line));
@@ -91,6 +95,7 @@ function parse(args: readonly string[]): Serve {
     advertise: undefined,
     data: undefined,
     durability: undefined,
+    memoryBytes: 1 << 30,
     topics: [],
     config: {},
   };
@@ -118,6 +123,9 @@ function parse(args: readonly string[]): Serve {
       case '--durability':
         serve.durability = value() as CreateOptions['durability'];
         break;
+      case '--memory-ceiling':
+        serve.memoryBytes = parseBytes(value());
+        break;
       case '--topic':
         serve.topics.push(parseTopic(value()));
         break;
@@ -138,6 +146,15 @@ function parsePort(text: string): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
   if (!(port <= 65_535)) throw new InvalidOptionError(`a port is a number from 0 to 65535, not \`${text}\``);
   return port;
+}
+
+function parseBytes(text: string): number {
+  const [, digits, unit] = /^(\d+)([kmg]?)$/i.exec(text) ?? [];
+  const bytes = Number(digits) * 1024 ** ' kmg'.indexOf((unit || ' ').toLowerCase());
+  if (!Number.isSafeInteger(bytes) || bytes === 0) {
+    throw new InvalidOptionError(`a size is a number with an optional K, M or G, not \`${text}\``);
+  }
+  return bytes;
 }
 
 function parseHostPort(text: string): { host: string; port: number } {

@@ -74,6 +74,7 @@ test('one clear line and a code of its own for each thing that cannot be', async
     [['--port', 'http'], 2, /a port is a number/],
     [['--port'], 2, /--port needs a value/],
     [['--topic', 'orders'], 2, /name:partitions/],
+    [['--memory-ceiling', '1T'], 2, /a size is a number/],
     [['--config', 'num.partitions'], 2, /key=value/],
     [['--durability', 'synced'], 2, /need --data/],
     [['--port', port], 3, new RegExp(`port ${port} on 127.0.0.1 is in use`)],
