@@ -10,6 +10,7 @@ use web_sys::{Element, HtmlDialogElement, HtmlInputElement, HtmlSelectElement, H
 use yew::prelude::*;
 
 use super::context::{Ui, use_ui};
+use super::panel::Marks;
 
 #[derive(PartialEq, Properties)]
 pub struct DialogsProps {
@@ -299,6 +300,7 @@ fn Help() -> Html {
             <p>{ "A broker that speaks Kafka's protocol and keeps Kafka's log format runs here, in a worker, with its store in this browser. \
                   Producers and consumers reach it with real requests: each one is in the log below, byte by byte." }</p>
             <p>{ "Click a batch, a request, a client or a partition to look into it. Close the tab and it stands still; open it again and everything goes on." }</p>
+            <Marks />
             <dl class="keys">
                 { for keys.iter().map(|(key, what)| html! { <><dt><kbd>{ *key }</kbd></dt><dd>{ *what }</dd></> }) }
             </dl>

@@ -72,9 +72,23 @@ fn segment(segment: &SegmentDetails) -> Html {
     }
 }
 
-/// What the marks of the stage mean.
+/// Stands where nothing was chosen.
 #[component]
 pub fn Legend() -> Html {
+    html! {
+        <div class="panel">
+            <header><div>
+                <h2>{ "What you see" }</h2>
+                <p class="small quiet">{ "Click anything to look into it." }</p>
+            </div></header>
+            <Marks />
+        </div>
+    }
+}
+
+/// What the marks of the stage mean.
+#[component]
+pub fn Marks() -> Html {
     let kinds = [
         (Kind::Produce, "records on their way to a partition"),
         (Kind::Fetch, "a consumer asks; records come back"),
@@ -84,11 +98,7 @@ pub fn Legend() -> Html {
         (Kind::Admin, "topics, configs, producer ids"),
     ];
     html! {
-        <div class="panel">
-            <header><div>
-                <h2>{ "What you see" }</h2>
-                <p class="small quiet">{ "Click anything to look into it." }</p>
-            </div></header>
+        <>
             <section>
                 <h3>{ "On the tapes" }</h3>
                 <ul class="legend">
@@ -106,6 +116,6 @@ pub fn Legend() -> Html {
                 </ul>
                 <p class="small quiet">{ "A bar carries records, a dot asks, a ring answers." }</p>
             </section>
-        </div>
+        </>
     }
 }

@@ -4,6 +4,8 @@ mod bytes;
 mod clients;
 mod cluster;
 
+pub use cluster::Marks;
+
 use std::rc::Rc;
 
 use shore_view::message::Details;
