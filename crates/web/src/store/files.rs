@@ -132,6 +132,14 @@ impl Files {
 
     /// Adds one op to the transaction in the making. An op that cannot be carried out changes nothing.
     pub fn plan(&mut self, op: StoreOp, set: &mut WriteSet) -> Result<(), StoreError> {
+        if let StoreOp::Append { file: made, .. }
+        | StoreOp::Replace { file: made, .. }
+        | StoreOp::Rename { to: made, .. }
+        | StoreOp::RenameDirectory { to: made, .. } = &op
+            && !made.is_well_formed()
+        {
+            return Err(StoreError::Failed(format!("not a file's name: {made:?}")));
+        }
         match op {
             StoreOp::Append { file, position, bytes } => return self.append(file, position, bytes, set),
             StoreOp::Truncate { file, len } => self.truncate(&file, len, set),
