@@ -277,6 +277,7 @@ impl Log {
                 cached -= freed;
             }
         }
+        self.room.shrink();
     }
 
     /// Bytes in all segments.

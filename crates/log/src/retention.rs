@@ -82,6 +82,7 @@ impl Log {
             }
             self.delete_files(files, now);
         }
+        self.room.shrink();
         count
     }
 
