@@ -1,11 +1,181 @@
-//! The APIs that a broker serves: one file per API.
+//! The APIs that a broker serves: one file per API, one table for all of them.
+//!
+//! ApiVersions, docs/apis.md and the dispatch read the same table, so that what is advertised is what
+//! is served.
 
-pub mod k08_offset_commit;
-pub mod k09_offset_fetch;
-pub mod k10_find_coordinator;
-pub mod k11_join_group;
-pub mod k12_heartbeat;
-pub mod k13_leave_group;
-pub mod k14_sync_group;
-pub mod k15_describe_groups;
-pub mod k16_list_groups;
+mod k00_produce;
+mod k01_fetch;
+mod k02_list_offsets;
+mod k03_metadata;
+mod k18_api_versions;
+mod k19_create_topics;
+mod k20_delete_topics;
+mod k22_init_producer_id;
+mod k32_describe_configs;
+mod k60_describe_cluster;
+
+pub(crate) use k00_produce::ParkedProduce;
+pub(crate) use k01_fetch::ParkedFetch;
+pub(crate) use k02_list_offsets::ParkedListOffsets;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shore_base::{ConnId, Instant, Uuid};
+use shore_wire::api::{ApiKey, Versions};
+use shore_wire::codec::DecodeError;
+use shore_wire::frame::{self, Frame};
+use shore_wire::messages::{self, KafkaRequest, KafkaResponse, StrBytes};
+
+use crate::broker::Broker;
+
+/// A request that has not been answered yet. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Who asks, and how the answer has to look.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    pub id: RequestId,
+    pub conn: ConnId,
+    pub api: ApiKey,
+    pub api_version: i16,
+    pub correlation_id: i32,
+    pub client_id: Option<StrBytes>,
+    /// As DescribeGroups shows it: `/127.0.0.1`.
+    pub client_host: Arc<str>,
+    pub received_at: Instant,
+}
+
+impl RequestContext {
+    /// The response's frame. Our own responses fit their version: anything else is a bug.
+    pub fn respond<M: KafkaResponse>(&self, response: &M) -> Frame {
+        frame::encode_response(self.correlation_id, self.api_version, response)
+            .unwrap_or_else(|error| panic!("{} v{}: {error}", self.api, self.api_version))
+    }
+
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_ref().map_or("", |id| id.as_str())
+    }
+
+    pub(crate) fn decode<M: KafkaRequest>(&self, body: Bytes) -> Result<M, DecodeError> {
+        frame::decode_request(body, self.api_version)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Served {
+    Answer(Frame),
+    /// It is kept by the broker under its id, and answered later.
+    Parked,
+    /// Produce with acks=0: there is no response.
+    Silent,
+    /// The connection has to be closed, for this reason.
+    Close(String),
+}
+
+type Handler = fn(&mut Broker, RequestContext, Bytes) -> Result<Served, DecodeError>;
+
+/// One row of the table.
+pub(crate) struct Api {
+    pub key: ApiKey,
+    pub versions: Versions,
+    handler: Handler,
+}
+
+const fn api(key: ApiKey, min: i16, max: i16, handler: Handler) -> Api {
+    Api { key, versions: Versions::new(min, max), handler }
+}
+
+/// Every API that a broker serves, by key.
+pub(crate) const APIS: &[Api] = &[
+    api(ApiKey::Produce, 3, 13, k00_produce::handle),
+    api(ApiKey::Fetch, 4, 18, k01_fetch::handle),
+    api(ApiKey::ListOffsets, 1, 11, k02_list_offsets::handle),
+    api(ApiKey::Metadata, 0, 13, k03_metadata::handle),
+    api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
+    api(ApiKey::CreateTopics, 2, 7, k19_create_topics::handle),
+    api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
+    api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
+    api(ApiKey::DescribeConfigs, 1, 4, k32_describe_configs::handle),
+    api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
+];
+
+fn find(key: i16) -> Option<&'static Api> {
+    APIS.iter().find(|api| api.key.key() == key)
+}
+
+/// Serves one request. What cannot be read, or is not served, closes the connection, as in Kafka;
+/// ApiVersions alone answers in version 0 that it does not know the version.
+pub(crate) fn serve(
+    broker: &mut Broker,
+    id: RequestId,
+    conn: ConnId,
+    client_host: &Arc<str>,
+    request: &Bytes,
+) -> (Option<RequestContext>, Served) {
+    let (head, body) = match frame::decode_request_head(request) {
+        Ok(head) => head,
+        Err(error) => return (None, Served::Close(format!("a request that cannot be read: {error}"))),
+    };
+    let Some(api) = find(head.api_key) else {
+        let name = ApiKey::from_key(head.api_key).map_or("unknown", ApiKey::name);
+        return (None, Served::Close(format!("{name} (API key {}) is not served", head.api_key)));
+    };
+    let mut ctx = RequestContext {
+        id,
+        conn,
+        api: api.key,
+        api_version: head.api_version,
+        correlation_id: head.correlation_id,
+        client_id: head.client_id,
+        client_host: client_host.clone(),
+        received_at: broker.now,
+    };
+    if !api.versions.contains(head.api_version) {
+        if api.key != ApiKey::ApiVersions {
+            let why = format!("{} version {} is not served", api.key, head.api_version);
+            return (Some(ctx), Served::Close(why));
+        }
+        ctx.api_version = 0;
+        let answer = k18_api_versions::unsupported(&ctx);
+        return (Some(ctx), Served::Answer(answer));
+    }
+    let served = match (api.handler)(broker, ctx.clone(), body) {
+        Ok(served) => served,
+        Err(error) => Served::Close(format!("{} version {} cannot be read: {error}", ctx.api, ctx.api_version)),
+    };
+    (Some(ctx), served)
+}
+
+/// docs/apis.md: what is served, from the table that serves it.
+pub fn apis_markdown() -> String {
+    let mut text = String::from(
+        "# APIs that are served\n\n\
+         Generated from the table in `crates/broker/src/api/mod.rs` by `cargo xtask docs`; do not edit.\n\n\
+         | key | API | versions |\n|---:|---|---|\n",
+    );
+    for api in APIS {
+        text += &format!("| {} | {} | {}-{} |\n", api.key.key(), api.key, api.versions.min, api.versions.max);
+    }
+    text
+}
+
+/// What is served, as (key, first version, last version).
+pub fn served_apis() -> impl Iterator<Item = (ApiKey, Versions)> {
+    APIS.iter().map(|api| (api.key, api.versions))
+}
+
+pub(crate) fn to_wire(id: Uuid) -> messages::Uuid {
+    messages::Uuid::from_bytes(id.0)
+}
+
+pub(crate) fn from_wire(id: messages::Uuid) -> Uuid {
+    Uuid(id.to_bytes())
+}
+
+/// A null client or topic string as its text.
+pub(crate) fn text(string: &str) -> StrBytes {
+    StrBytes::from(string)
+}

@@ -1,3 +1,4 @@
 //! Records that brokers write for themselves.
 
 pub mod group;
+pub mod metadata;

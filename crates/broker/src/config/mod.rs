@@ -1,0 +1,368 @@
+//! Configs: what there is, what it defaults to, and what a topic's log is told.
+
+mod broker;
+mod topic;
+
+use std::collections::BTreeMap;
+
+use shore_log::{CleanupPolicy, Compression, LogConfig, TimestampType};
+
+pub(crate) use broker::BROKER_CONFIGS;
+pub(crate) use topic::TOPIC_CONFIGS;
+
+/// A config's type, with the number that DescribeConfigs gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boolean = 1,
+    Text = 2,
+    Int = 3,
+    Short = 4,
+    Long = 5,
+    Double = 6,
+    List = 7,
+    Class = 8,
+    Password = 9,
+}
+
+/// A config of a broker.
+#[derive(Debug)]
+pub(crate) struct BrokerConfig {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Option<&'static str>,
+    /// Whether it may change while the broker runs.
+    pub dynamic: bool,
+}
+
+/// A config of a topic.
+#[derive(Debug)]
+pub(crate) struct TopicConfig {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: &'static str,
+    /// The broker config that gives topics their default, as DescribeConfigs names it.
+    pub synonym: Option<&'static str>,
+    pub check: Check,
+    pub documentation: &'static str,
+}
+
+/// Which values of the right type are allowed.
+#[derive(Debug)]
+pub(crate) enum Check {
+    Any,
+    AtLeast(i64),
+    Between(i64, i64),
+    /// A fraction from 0 to 1.
+    Fraction,
+    OneOf(&'static [&'static str]),
+    /// A list of these, without repeats.
+    ListOf(&'static [&'static str]),
+    /// `[partition]:[broker]` pairs, or `*`.
+    ThrottledReplicas,
+}
+
+/// Where a value comes from, with the number that DescribeConfigs gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    DynamicTopic = 1,
+    DynamicDefaultBroker = 3,
+    StaticBroker = 4,
+    Default = 5,
+}
+
+/// The configs of one resource that were set.
+pub type ConfigMap = BTreeMap<String, String>;
+
+pub(crate) fn broker_config(name: &str) -> Option<&'static BrokerConfig> {
+    BROKER_CONFIGS.binary_search_by(|config| config.name.cmp(name)).ok().map(|index| &BROKER_CONFIGS[index])
+}
+
+pub(crate) fn topic_config(name: &str) -> Option<&'static TopicConfig> {
+    TOPIC_CONFIGS.binary_search_by(|config| config.name.cmp(name)).ok().map(|index| &TOPIC_CONFIGS[index])
+}
+
+/// A broker's static configs (`server.properties`) over Kafka's defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    values: ConfigMap,
+}
+
+impl Settings {
+    /// Refuses values that their config's type does not allow.
+    pub fn new(values: ConfigMap) -> Result<Self, String> {
+        for (name, value) in &values {
+            if let Some(config) = broker_config(name) {
+                check_kind(config.kind, name, value)?;
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// What was set, which need not be a config that Kafka has.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.given(name).or_else(|| broker_config(name)?.default)
+    }
+
+    /// A number, which must be a config with a default.
+    pub fn long(&self, name: &str) -> i64 {
+        self.text(name).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| panic!("{name} has no number"))
+    }
+
+    pub fn int(&self, name: &str) -> i32 {
+        self.long(name) as i32
+    }
+
+    pub fn millis(&self, name: &str) -> std::time::Duration {
+        std::time::Duration::from_millis(self.long(name).max(0) as u64)
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// What a topic config falls back to, where the broker was given a value for it.
+    fn topic_default(&self, config: &TopicConfig) -> Option<String> {
+        let scaled = |name: &str, unit: i64| {
+            let value: i64 = self.given(name)?.trim().parse().ok()?;
+            Some(if value < 0 { value } else { value.saturating_mul(unit) }.to_string())
+        };
+        const MINUTE: i64 = 60_000;
+        const HOUR: i64 = 60 * MINUTE;
+        match config.name {
+            "retention.ms" => scaled("log.retention.ms", 1)
+                .or_else(|| scaled("log.retention.minutes", MINUTE))
+                .or_else(|| scaled("log.retention.hours", HOUR)),
+            "segment.ms" => scaled("log.roll.ms", 1).or_else(|| scaled("log.roll.hours", HOUR)),
+            "segment.jitter.ms" => scaled("log.roll.jitter.ms", 1).or_else(|| scaled("log.roll.jitter.hours", HOUR)),
+            "flush.ms" => scaled("log.flush.interval.ms", 1),
+            _ => self.given(config.synonym?).map(str::to_owned),
+        }
+    }
+}
+
+/// A topic config's value: the topic's own, else the cluster's default for brokers, else the broker's
+/// static one, else Kafka's.
+pub(crate) fn topic_value(
+    config: &TopicConfig,
+    topic: Option<&ConfigMap>,
+    cluster: Option<&ConfigMap>,
+    settings: &Settings,
+) -> (String, Source) {
+    if let Some(value) = topic.and_then(|configs| configs.get(config.name)) {
+        return (value.clone(), Source::DynamicTopic);
+    }
+    if let Some(value) = config.synonym.and_then(|name| cluster?.get(name)) {
+        return (value.clone(), Source::DynamicDefaultBroker);
+    }
+    match settings.topic_default(config) {
+        Some(value) => (value, Source::StaticBroker),
+        None => (config.default.to_owned(), Source::Default),
+    }
+}
+
+/// What the logs of a topic with these configs are told.
+pub(crate) fn log_config(topic: Option<&ConfigMap>, cluster: Option<&ConfigMap>, settings: &Settings) -> LogConfig {
+    let text = |name: &str| {
+        let config = topic_config(name).unwrap_or_else(|| panic!("{name} is a topic config"));
+        topic_value(config, topic, cluster, settings).0
+    };
+    let long = |name: &str| text(name).trim().parse::<i64>().unwrap_or_else(|_| panic!("{name} was checked"));
+    let policy = text("cleanup.policy");
+    let has_policy = |wanted: &str| policy.split(',').any(|policy| policy.trim() == wanted);
+    LogConfig {
+        segment_bytes: long("segment.bytes") as u32,
+        segment_ms: long("segment.ms"),
+        segment_jitter_ms: long("segment.jitter.ms"),
+        segment_index_bytes: long("segment.index.bytes") as u32,
+        index_interval_bytes: long("index.interval.bytes") as u32,
+        retention_ms: long("retention.ms"),
+        retention_bytes: long("retention.bytes"),
+        file_delete_delay_ms: long("file.delete.delay.ms"),
+        max_message_bytes: long("max.message.bytes") as u32,
+        timestamp_type: match text("message.timestamp.type").as_str() {
+            "LogAppendTime" => TimestampType::LogAppendTime,
+            _ => TimestampType::CreateTime,
+        },
+        timestamp_before_max_ms: long("message.timestamp.before.max.ms"),
+        timestamp_after_max_ms: long("message.timestamp.after.max.ms"),
+        compression: match text("compression.type").as_str() {
+            "uncompressed" => Compression::Uncompressed,
+            "gzip" => Compression::Gzip { level: long("compression.gzip.level") as i32 },
+            "snappy" => Compression::Snappy,
+            "lz4" => Compression::Lz4 { level: long("compression.lz4.level") as i32 },
+            "zstd" => Compression::Zstd { level: long("compression.zstd.level") as i32 },
+            _ => Compression::Producer,
+        },
+        cleanup_policy: CleanupPolicy { delete: has_policy("delete"), compact: has_policy("compact") },
+        producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
+    }
+}
+
+/// Whether a topic may be given these configs; the text is Kafka's.
+pub(crate) fn check_topic_configs(configs: &ConfigMap) -> Result<(), String> {
+    for (name, value) in configs {
+        let Some(config) = topic_config(name) else {
+            return Err(format!("Unknown topic config name: {name}"));
+        };
+        check_kind(config.kind, name, value)?;
+        check_value(config, value)?;
+    }
+    Ok(())
+}
+
+/// Whether `value` is of this type; the text is Kafka's.
+fn check_kind(kind: Kind, name: &str, value: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("Invalid value {value} for configuration {name}: {why}"));
+    let text = value.trim();
+    match kind {
+        Kind::Boolean if !text.eq_ignore_ascii_case("true") && !text.eq_ignore_ascii_case("false") => {
+            refuse("Expected value to be either true or false")
+        }
+        Kind::Int if text.parse::<i32>().is_err() => refuse("Not a number of type INT"),
+        Kind::Short if text.parse::<i16>().is_err() => refuse("Not a number of type SHORT"),
+        Kind::Long if text.parse::<i64>().is_err() => refuse("Not a number of type LONG"),
+        Kind::Double if text.parse::<f64>().is_err() => refuse("Not a number of type DOUBLE"),
+        _ => Ok(()),
+    }
+}
+
+fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
+    let name = config.name;
+    let refuse = |value: &str, why: String| Err(format!("Invalid value {value} for configuration {name}: {why}"));
+    let text = value.trim();
+    let number = || text.parse::<i64>().expect("the type was checked");
+    match &config.check {
+        Check::Any => Ok(()),
+        Check::AtLeast(least) if number() < *least => refuse(text, format!("Value must be at least {least}")),
+        Check::Between(least, _) if number() < *least => refuse(text, format!("Value must be at least {least}")),
+        Check::Between(_, most) if number() > *most => refuse(text, format!("Value must be no more than {most}")),
+        Check::AtLeast(_) | Check::Between(..) => Ok(()),
+        Check::Fraction => {
+            let fraction = text.parse::<f64>().expect("the type was checked");
+            if fraction < 0.0 {
+                refuse(text, "Value must be at least 0".to_owned())
+            } else if fraction > 1.0 {
+                refuse(text, "Value must be no more than 1".to_owned())
+            } else {
+                Ok(())
+            }
+        }
+        Check::OneOf(allowed) if !allowed.contains(&text) => {
+            refuse(text, format!("String must be one of: {}", allowed.join(", ")))
+        }
+        Check::OneOf(_) => Ok(()),
+        Check::ListOf(allowed) => {
+            let items: Vec<&str> =
+                if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
+            match items.iter().find(|item| !allowed.contains(item)) {
+                Some(item) => refuse(item, format!("String must be one of: {}", allowed.join(", "))),
+                None if items.iter().enumerate().any(|(at, item)| items[..at].contains(item)) => {
+                    refuse(&format!("[{}]", items.join(", ")), "Configuration has duplicate entries.".to_owned())
+                }
+                None => Ok(()),
+            }
+        }
+        Check::ThrottledReplicas => {
+            let pair = |pair: &str| {
+                pair.split_once(':').is_some_and(|(partition, broker)| {
+                    [partition, broker].iter().all(|number| number.trim().parse::<u32>().is_ok())
+                })
+            };
+            if text.is_empty() || text == "*" || text.split(',').all(pair) {
+                Ok(())
+            } else {
+                refuse(
+                    text,
+                    format!(
+                        "{name} must be the literal '*' or a list of replicas in the following format: \
+                         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+                    ),
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted_so_that_names_are_found() {
+        assert!(BROKER_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(TOPIC_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_may_be_set() {
+        for config in BROKER_CONFIGS {
+            if let Some(default) = config.default {
+                assert_eq!(check_kind(config.kind, config.name, default), Ok(()));
+            }
+        }
+        for config in TOPIC_CONFIGS {
+            let configs = ConfigMap::from([(config.name.to_owned(), config.default.to_owned())]);
+            assert_eq!(check_topic_configs(&configs), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_broker_config_that_a_topic_falls_back_to_exists_and_has_the_same_default() {
+        for config in TOPIC_CONFIGS {
+            if let Some(synonym) = config.synonym {
+                assert_eq!(broker_config(synonym).and_then(|broker| broker.default), Some(config.default), "{synonym}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unconfigured_topic_has_the_defaults_of_the_log() {
+        let settings = Settings::new(ConfigMap::new()).expect("no configs");
+        assert_eq!(log_config(None, None, &settings), LogConfig::default());
+    }
+
+    #[test]
+    fn retention_of_a_broker_is_taken_from_the_finest_unit_given() {
+        for (given, retention_ms) in [
+            (vec![("log.retention.hours", "1")], 3_600_000),
+            (vec![("log.retention.hours", "1"), ("log.retention.minutes", "2")], 120_000),
+            (vec![("log.retention.minutes", "2"), ("log.retention.ms", "5")], 5),
+            (vec![("log.retention.hours", "-1")], -1),
+        ] {
+            let given = given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let settings = Settings::new(given).expect("valid configs");
+            assert_eq!(log_config(None, None, &settings).retention_ms, retention_ms);
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_in_kafkas_words() {
+        for (name, value, refusal) in [
+            ("nonsense", "1", "Unknown topic config name: nonsense"),
+            ("retention.ms", "soon", "Invalid value soon for configuration retention.ms: Not a number of type LONG"),
+            ("retention.ms", "-2", "Invalid value -2 for configuration retention.ms: Value must be at least -1"),
+            (
+                "cleanup.policy",
+                "shred",
+                "Invalid value shred for configuration cleanup.policy: String must be one of: compact, delete",
+            ),
+            (
+                "min.cleanable.dirty.ratio",
+                "1.5",
+                "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more than 1",
+            ),
+            (
+                "preallocate",
+                "maybe",
+                "Invalid value maybe for configuration preallocate: Expected value to be either true or false",
+            ),
+        ] {
+            let configs = ConfigMap::from([(name.to_owned(), value.to_owned())]);
+            assert_eq!(check_topic_configs(&configs), Err(refusal.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What the metadata log says: the cluster's brokers, topics, configs, features and producer ids.
+//!
+//! The controller and every broker hold one, each built by nothing but [`MetadataImage::apply`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shore_base::Uuid;
+use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord, SupportedFeature};
+
+use crate::config::ConfigMap;
+
+pub(crate) const TOPIC_RESOURCE: i8 = 2;
+pub(crate) const BROKER_RESOURCE: i8 = 4;
+
+/// The state of the cluster at one offset of the metadata log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetadataImage {
+    pub features: BTreeMap<String, i16>,
+    pub brokers: BTreeMap<i32, BrokerRegistration>,
+    pub topics: BTreeMap<Uuid, Topic>,
+    /// Invariant: holds exactly the names and ids of `topics`.
+    names: BTreeMap<Arc<str>, Uuid>,
+    /// By resource type and name.
+    configs: BTreeMap<(i8, String), ConfigMap>,
+    pub next_producer_id: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerRegistration {
+    pub epoch: i64,
+    pub incarnation_id: Uuid,
+    pub end_points: Vec<EndPoint>,
+    pub features: Vec<SupportedFeature>,
+    pub rack: Option<String>,
+    pub fenced: bool,
+    pub in_controlled_shutdown: bool,
+    pub log_dirs: Vec<Uuid>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Topic {
+    pub name: Arc<str>,
+    /// Invariant: partition `n` is at index `n`.
+    pub partitions: Vec<PartitionRecord>,
+}
+
+impl MetadataImage {
+    /// The one way in which it changes.
+    pub fn apply(&mut self, record: &MetadataRecord) {
+        match record {
+            MetadataRecord::RegisterBroker(record) => {
+                self.brokers.insert(record.broker_id, BrokerRegistration::from(record));
+            }
+            MetadataRecord::UnregisterBroker { broker_id, .. } => {
+                self.brokers.remove(broker_id);
+            }
+            MetadataRecord::BrokerRegistrationChange(change) => {
+                if let Some(broker) = self.brokers.get_mut(&change.broker_id) {
+                    broker.fenced = changed(broker.fenced, change.fenced);
+                    broker.in_controlled_shutdown =
+                        changed(broker.in_controlled_shutdown, change.in_controlled_shutdown);
+                }
+            }
+            MetadataRecord::Topic { name, topic_id } => {
+                let name: Arc<str> = name.as_str().into();
+                self.names.insert(name.clone(), *topic_id);
+                self.topics.insert(*topic_id, Topic { name, partitions: Vec::new() });
+            }
+            MetadataRecord::Partition(partition) => {
+                if let Some(topic) = self.topics.get_mut(&partition.topic_id) {
+                    let index = partition.partition.max(0) as usize;
+                    match topic.partitions.get_mut(index) {
+                        Some(known) => *known = partition.clone(),
+                        None => topic.partitions.push(partition.clone()),
+                    }
+                }
+            }
+            MetadataRecord::PartitionChange(change) => {
+                let topic = self.topics.get_mut(&change.topic_id);
+                let index = change.partition.max(0) as usize;
+                if let Some(partition) = topic.and_then(|topic| topic.partitions.get_mut(index)) {
+                    partition.partition_epoch += 1;
+                    if let Some(isr) = &change.isr {
+                        partition.isr = isr.clone();
+                    }
+                    if let Some(leader) = change.leader {
+                        partition.leader = leader;
+                        partition.leader_epoch += 1;
+                    }
+                }
+            }
+            MetadataRecord::Config(config) => {
+                let resource = (config.resource_type, config.resource_name.clone());
+                let configs = self.configs.entry(resource.clone()).or_default();
+                match &config.value {
+                    Some(value) => {
+                        configs.insert(config.name.clone(), value.clone());
+                    }
+                    None => {
+                        configs.remove(&config.name);
+                    }
+                }
+                if configs.is_empty() {
+                    self.configs.remove(&resource);
+                }
+            }
+            MetadataRecord::RemoveTopic { topic_id } => {
+                if let Some(topic) = self.topics.remove(topic_id) {
+                    self.names.remove(&topic.name);
+                    self.configs.remove(&(TOPIC_RESOURCE, topic.name.to_string()));
+                }
+            }
+            MetadataRecord::FeatureLevel { name, level: 0 } => {
+                self.features.remove(name);
+            }
+            MetadataRecord::FeatureLevel { name, level } => {
+                self.features.insert(name.clone(), *level);
+            }
+            MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
+            MetadataRecord::NoOp
+            | MetadataRecord::BeginTransaction { .. }
+            | MetadataRecord::EndTransaction
+            | MetadataRecord::RegisterController(_) => {}
+        }
+    }
+
+    pub fn topic_id(&self, name: &str) -> Option<Uuid> {
+        self.names.get(name).copied()
+    }
+
+    pub fn topic(&self, name: &str) -> Option<(Uuid, &Topic)> {
+        let id = self.topic_id(name)?;
+        Some((id, &self.topics[&id]))
+    }
+
+    /// The topics by name.
+    pub fn named_topics(&self) -> impl Iterator<Item = (&Arc<str>, Uuid, &Topic)> {
+        self.names.iter().map(|(name, &id)| (name, id, &self.topics[&id]))
+    }
+
+    pub fn partition(&self, topic_id: Uuid, partition: i32) -> Option<&PartitionRecord> {
+        self.topics.get(&topic_id)?.partitions.get(usize::try_from(partition).ok()?)
+    }
+
+    pub fn topic_configs(&self, name: &str) -> Option<&ConfigMap> {
+        self.configs.get(&(TOPIC_RESOURCE, name.to_owned()))
+    }
+
+    /// The dynamic configs that all brokers have unless they have their own.
+    pub fn cluster_configs(&self) -> Option<&ConfigMap> {
+        self.configs.get(&(BROKER_RESOURCE, String::new()))
+    }
+
+    pub fn live_brokers(&self) -> impl Iterator<Item = (i32, &BrokerRegistration)> {
+        self.brokers.iter().filter(|(_, broker)| !broker.fenced).map(|(&id, broker)| (id, broker))
+    }
+}
+
+impl From<&RegisterBrokerRecord> for BrokerRegistration {
+    fn from(record: &RegisterBrokerRecord) -> Self {
+        Self {
+            epoch: record.broker_epoch,
+            incarnation_id: record.incarnation_id,
+            end_points: record.end_points.clone(),
+            features: record.features.clone(),
+            rack: record.rack.clone(),
+            fenced: record.fenced,
+            in_controlled_shutdown: record.in_controlled_shutdown,
+            log_dirs: record.log_dirs.clone(),
+        }
+    }
+}
+
+/// A flag after a change: 1 sets, -1 clears.
+fn changed(flag: bool, change: i8) -> bool {
+    match change {
+        1 => true,
+        -1 => false,
+        _ => flag,
+    }
+}
