@@ -1,5 +1,70 @@
 //! What happened inside a node, for whoever watches: the page, a test, a log.
 
-/// Something worth showing or asserting.
+use std::sync::Arc;
+
+use shore_base::ConnId;
+use shore_wire::api::ApiKey;
+use shore_wire::error::ErrorCode;
+use shore_wire::records::metadata::MetadataRecord;
+
+/// Something worth showing or asserting. Built only while somebody watches.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {}
+pub enum Event {
+    RequestReceived {
+        conn: ConnId,
+        api: ApiKey,
+        version: i16,
+        correlation_id: i32,
+        client_id: String,
+        bytes: usize,
+    },
+    RequestAnswered {
+        conn: ConnId,
+        api: ApiKey,
+        version: i16,
+        correlation_id: i32,
+        bytes: usize,
+    },
+    /// A batch was appended; it is not durable yet.
+    Appended {
+        topic: Arc<str>,
+        partition: i32,
+        base_offset: i64,
+        last_offset: i64,
+        bytes: usize,
+    },
+    AppendRefused {
+        topic: Arc<str>,
+        partition: i32,
+        error: ErrorCode,
+        message: String,
+    },
+    HighWatermarkMoved {
+        topic: Arc<str>,
+        partition: i32,
+        from: i64,
+        to: i64,
+    },
+    /// Old segments were deleted: the log begins later.
+    LogStartMoved {
+        topic: Arc<str>,
+        partition: i32,
+        from: i64,
+        to: i64,
+    },
+    TopicCreated {
+        topic: Arc<str>,
+        partitions: i32,
+    },
+    TopicDeleted {
+        topic: Arc<str>,
+    },
+    /// The controller proposed this.
+    MetadataRecord {
+        record: MetadataRecord,
+    },
+    StoreFailed {
+        reason: String,
+    },
+    StoreHealed,
+}

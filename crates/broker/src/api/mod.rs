@@ -58,6 +58,11 @@ impl RequestContext {
         self.client_id.as_ref().map_or("", |id| id.as_str())
     }
 
+    /// Whether Produce and Fetch of this version give topics by id.
+    pub(crate) fn gives_topic_ids(&self) -> bool {
+        self.api_version >= 13
+    }
+
     pub(crate) fn decode<M: KafkaRequest>(&self, body: Bytes) -> Result<M, DecodeError> {
         frame::decode_request(body, self.api_version)
     }
@@ -166,6 +171,13 @@ pub fn apis_markdown() -> String {
 pub fn served_apis() -> impl Iterator<Item = (ApiKey, Versions)> {
     APIS.iter().map(|api| (api.key, api.versions))
 }
+
+/// What may be done with a topic where no authorizer says otherwise, as a set of operation bits.
+const TOPIC_OPERATIONS: i32 = 3576;
+/// Likewise with the cluster.
+const CLUSTER_OPERATIONS: i32 = 8096;
+/// The operations of which the request did not ask.
+const NOT_ASKED: i32 = i32::MIN;
 
 pub(crate) fn to_wire(id: Uuid) -> messages::Uuid {
     messages::Uuid::from_bytes(id.0)

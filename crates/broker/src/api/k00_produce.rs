@@ -1,0 +1,291 @@
+//! Produce (0): batches into partitions.
+//!
+//! Exactly one batch of format 2 per partition. acks=0 has no response, and an error closes the
+//! connection; acks=1 and acks=-1 wait until the batch is durable, which with a single replica is the
+//! same. Topics are named up to version 12 and given by id from 13 on; zstd needs version 7.
+
+use bytes::Bytes;
+use shore_base::{Duration, Instant, Uuid};
+use shore_log::AppendError;
+use shore_wire::batch::BatchView;
+use shore_wire::codec::DecodeError;
+use shore_wire::compress::Codec;
+use shore_wire::error::ErrorCode;
+use shore_wire::messages::produce_request::PartitionProduceData;
+use shore_wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use shore_wire::messages::{ProduceRequest, ProduceResponse, StrBytes};
+
+use super::{RequestContext, Served, from_wire, text};
+use crate::broker::{Broker, Parked, Timer};
+use crate::event::Event;
+use crate::replica::{PartitionId, Waiter};
+use crate::topic_name;
+
+/// The one client that may write to internal topics: Kafka's own way to mend them.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// A Produce request whose batches are appended and not all durable yet.
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedProduce {
+    ctx: RequestContext,
+    topics: Vec<TopicProduceResponse>,
+    /// Partitions that are waited for, by their slot: topic and partition of the response.
+    slots: Vec<Slot>,
+    waiting: usize,
+    pub deadline: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    topic: usize,
+    partition: usize,
+    id: PartitionId,
+    is_settled: bool,
+}
+
+impl ParkedProduce {
+    /// The partitions that it may still wait for.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionId> {
+        self.slots.iter().filter(|slot| !slot.is_settled).map(|slot| slot.id)
+    }
+}
+
+pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
+    let request: ProduceRequest = ctx.decode(body)?;
+    let mut parked = ParkedProduce {
+        topics: Vec::with_capacity(request.topic_data.len()),
+        slots: Vec::new(),
+        waiting: 0,
+        deadline: ctx.received_at + Duration::from_millis(request.timeout_ms.max(0) as u64),
+        ctx,
+    };
+    let is_valid = matches!(request.acks, -1..=1);
+    let mut first_error = None;
+    for data in &request.topic_data {
+        let topic = broker.find_topic(&parked.ctx, &data.name, from_wire(data.topic_id));
+        let mut answer = TopicProduceResponse::default();
+        if parked.ctx.api_version >= 13 {
+            answer.topic_id = data.topic_id;
+        } else {
+            answer.name = data.name.clone();
+        }
+        answer.partition_responses.reserve_exact(data.partition_data.len());
+        for partition in &data.partition_data {
+            let result = match &topic {
+                _ if !is_valid => Err(refusal(ErrorCode::InvalidRequiredAcks)),
+                Err(error) => Err(refusal(*error)),
+                Ok(topic) => append(broker, &parked.ctx, &request, *topic, partition),
+            };
+            let place = (parked.topics.len(), answer.partition_responses.len());
+            let (response, waits_for) = answer_of(partition.index, parked.ctx.api_version, result);
+            if let Some(error) = ErrorCode::from_code(response.error_code).filter(|error| *error != ErrorCode::None) {
+                first_error.get_or_insert((partition.index, error));
+            }
+            answer.partition_responses.push(response);
+            if let (Some((id, end)), true) = (waits_for, request.acks != 0) {
+                parked.wait(broker, place, id, end);
+            }
+        }
+        parked.topics.push(answer);
+    }
+    if request.acks == 0 {
+        return Ok(match first_error {
+            None => Served::Silent,
+            Some((partition, error)) => {
+                Served::Close(format!("acks=0 leaves no other way to say {} (partition {partition})", error.name()))
+            }
+        });
+    }
+    if parked.waiting == 0 {
+        return Ok(Served::Answer(parked.answer()));
+    }
+    let id = parked.ctx.id;
+    broker.set_timer(parked.deadline, Timer::Request(id));
+    broker.parked.insert(id, Parked::Produce(parked));
+    Ok(Served::Parked)
+}
+
+/// What was appended: the partition, base offset, log end, append time, log start.
+struct Done {
+    id: PartitionId,
+    base_offset: i64,
+    end: i64,
+    log_append_time: i64,
+    log_start_offset: i64,
+}
+
+fn append(
+    broker: &mut Broker,
+    ctx: &RequestContext,
+    request: &ProduceRequest,
+    topic: Uuid,
+    data: &PartitionProduceData,
+) -> Result<Done, AppendError> {
+    let id = PartitionId { topic, partition: data.index };
+    let records = data.records.as_deref().unwrap_or_default();
+    check_batch(ctx, request, records)?;
+    let (wall, observed) = (broker.wall, broker.observed);
+    let partition = broker.leading_mut(id).map_err(refusal)?;
+    if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
+        return Err(refusal(ErrorCode::InvalidTopicException));
+    }
+    let appended = partition.append(records, true, wall);
+    let name = observed.then(|| partition.topic.clone());
+    let (topic, partition) = (name.unwrap_or_default(), id.partition);
+    match appended {
+        Ok(appended) => {
+            broker.emit(|| Event::Appended {
+                topic,
+                partition,
+                base_offset: appended.base_offset,
+                last_offset: appended.last_offset,
+                bytes: appended.bytes,
+            });
+            Ok(Done {
+                id,
+                base_offset: appended.base_offset,
+                end: appended.last_offset + 1,
+                log_append_time: appended.log_append_time,
+                log_start_offset: appended.log_start_offset,
+            })
+        }
+        Err(error) => {
+            let (code, message) = (error.code, &error.message);
+            broker.emit(|| Event::AppendRefused { topic, partition, error: code, message: message.clone() });
+            Err(error)
+        }
+    }
+}
+
+/// What depends on the request's version, before the log checks the batch itself.
+fn check_batch(ctx: &RequestContext, request: &ProduceRequest, records: &[u8]) -> Result<(), AppendError> {
+    let version = ctx.api_version;
+    if records.is_empty() {
+        let why = format!("Produce requests with version {version} must have at least one record batch per partition");
+        return Err(AppendError { message: why, ..refusal(ErrorCode::InvalidRecord) });
+    }
+    // What is no batch is the log's to refuse.
+    let Ok(batch) = BatchView::parse(records) else { return Ok(()) };
+    if version < 7 && batch.codec() == Some(Codec::Zstd) {
+        return Err(refusal(ErrorCode::UnsupportedCompressionType));
+    }
+    // No transaction can be under way where there are no transactions.
+    if batch.is_transactional() || request.transactional_id.is_some() {
+        return Err(refusal(ErrorCode::InvalidTxnState));
+    }
+    Ok(())
+}
+
+fn refusal(code: ErrorCode) -> AppendError {
+    AppendError { code, message: String::new(), records: Vec::new() }
+}
+
+/// The answer for a partition, and what it still waits for.
+fn answer_of(
+    index: i32,
+    version: i16,
+    result: Result<Done, AppendError>,
+) -> (PartitionProduceResponse, Option<(PartitionId, i64)>) {
+    let mut response = PartitionProduceResponse::default();
+    response.index = index;
+    match result {
+        Ok(done) => {
+            response.base_offset = done.base_offset;
+            response.log_append_time_ms = done.log_append_time;
+            if version >= 5 {
+                response.log_start_offset = done.log_start_offset;
+            }
+            (response, Some((done.id, done.end)))
+        }
+        Err(error) => {
+            refuse(&mut response, error.code);
+            if version >= 8 && !error.records.is_empty() {
+                response.error_message = Some(text(&error.message));
+                response.record_errors = error
+                    .records
+                    .iter()
+                    .map(|record| {
+                        let mut answer = BatchIndexAndErrorMessage::default();
+                        answer.batch_index = record.index;
+                        answer.batch_index_error_message = Some(text(&record.message));
+                        answer
+                    })
+                    .collect();
+            }
+            (response, None)
+        }
+    }
+}
+
+fn refuse(response: &mut PartitionProduceResponse, error: ErrorCode) {
+    response.error_code = error.code();
+    response.base_offset = -1;
+    response.log_append_time_ms = -1;
+    response.log_start_offset = -1;
+}
+
+impl ParkedProduce {
+    fn wait(&mut self, broker: &mut Broker, (topic, partition): (usize, usize), id: PartitionId, end: i64) {
+        let Some(log) = broker.replicas.get_soft(id).filter(|partition| !partition.is_committed(end)) else { return };
+        log.wait(end, Waiter::Produce { request: self.ctx.id, slot: self.slots.len() });
+        self.slots.push(Slot { topic, partition, id, is_settled: false });
+        self.waiting += 1;
+    }
+
+    fn answer(self) -> shore_wire::frame::Frame {
+        let mut response = ProduceResponse::default();
+        response.responses = self.topics;
+        self.ctx.respond(&response)
+    }
+}
+
+impl Broker {
+    /// A batch that a Produce request waits for is durable, or gone.
+    pub(crate) fn produce_settled(&mut self, request: crate::api::RequestId, slot: usize, error: ErrorCode) {
+        let Some(Parked::Produce(parked)) = self.parked.get_mut(&request) else { return };
+        let Slot { topic, partition, .. } = parked.slots[slot];
+        parked.slots[slot].is_settled = true;
+        parked.waiting -= 1;
+        if error != ErrorCode::None {
+            refuse(&mut parked.topics[topic].partition_responses[partition], error);
+        }
+        if parked.waiting == 0 {
+            self.answer_produce(request);
+        }
+    }
+
+    /// The store took longer than the client's timeout: the batches stay, and their fate is unknown.
+    pub(crate) fn produce_timed_out(&mut self, request: crate::api::RequestId) {
+        let Some(Parked::Produce(parked)) = self.parked.get_mut(&request) else { return };
+        let mut left = Vec::new();
+        for slot in parked.slots.iter_mut().filter(|slot| !slot.is_settled) {
+            slot.is_settled = true;
+            left.push(slot.id);
+            let response = &mut parked.topics[slot.topic].partition_responses[slot.partition];
+            refuse(response, ErrorCode::RequestTimedOut);
+        }
+        for id in left {
+            if let Some(partition) = self.replicas.get_soft(id) {
+                partition.forget(request);
+            }
+        }
+        self.answer_produce(request);
+    }
+
+    fn answer_produce(&mut self, request: crate::api::RequestId) {
+        if let Some(Parked::Produce(parked)) = self.parked.remove(&request) {
+            self.cancel_timer(parked.deadline, Timer::Request(request));
+            self.respond(request, parked.answer());
+        }
+    }
+
+    /// The topic that a request names, or gives by id in the versions that do.
+    pub(crate) fn find_topic(&self, ctx: &RequestContext, name: &StrBytes, id: Uuid) -> Result<Uuid, ErrorCode> {
+        if ctx.gives_topic_ids() {
+            return if self.image.topics.contains_key(&id) { Ok(id) } else { Err(ErrorCode::UnknownTopicId) };
+        }
+        self.image.topic_id(name.as_str()).ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}

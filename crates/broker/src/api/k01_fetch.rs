@@ -1,0 +1,269 @@
+//! Fetch (1): records from partitions, waiting for them if there are not enough.
+//!
+//! An answer waits until `min_bytes` can be had, an error is known, or `max_wait_ms` has passed. The
+//! first batch of the first partition that has one is given whole, whatever the limits. From version 13
+//! on topics are given by id.
+
+use bytes::Bytes;
+use shore_base::{Duration, Instant};
+use shore_log::Read;
+use shore_log::storage::ReadRange;
+use shore_wire::codec::DecodeError;
+use shore_wire::error::ErrorCode;
+use shore_wire::fetch::{CurrentLeader, EpochEnd, FetchResponseBuilder, FetchedPartition, FetchedTopic, NodeEndpoint};
+use shore_wire::messages::FetchRequest;
+
+use super::{RequestContext, RequestId, Served, text, to_wire};
+use crate::broker::{Broker, LoadFor, Parked, Timer};
+use crate::replica::session::{Answered, FetchContext, TopicKey, Wanted};
+use crate::replica::{Partition, PartitionId};
+
+/// A fetch that waits: for records, for its time, or for bytes to be loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedFetch {
+    ctx: RequestContext,
+    session: FetchContext,
+    read_committed: bool,
+    min_bytes: u64,
+    max_bytes: usize,
+    pub deadline: Instant,
+    /// Bytes that have become readable so far.
+    gathered: u64,
+    /// Its time is up, or it has enough: it is answered with what is there.
+    is_due: bool,
+    is_loading: bool,
+}
+
+/// What a reading gave.
+enum Reading {
+    Done { answers: Vec<FetchedPartition>, bytes: u64, has_error: bool },
+    Load(Vec<(PartitionId, ReadRange)>),
+}
+
+pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
+    let request: FetchRequest = ctx.decode(body)?;
+    let most = broker.settings.int("fetch.max.bytes");
+    let session = broker.sessions.begin(broker.now, &request, ctx.api_version);
+    let parked = ParkedFetch {
+        session,
+        read_committed: request.isolation_level == 1,
+        min_bytes: request.min_bytes.clamp(0, most) as u64,
+        max_bytes: request.max_bytes.clamp(0, most) as usize,
+        deadline: ctx.received_at + Duration::from_millis(request.max_wait_ms.max(0) as u64),
+        gathered: 0,
+        is_due: request.max_wait_ms <= 0,
+        is_loading: false,
+        ctx,
+    };
+    let id = parked.ctx.id;
+    broker.parked.insert(id, Parked::Fetch(parked));
+    broker.try_fetch(id);
+    Ok(Served::Parked)
+}
+
+impl Broker {
+    /// Answers a fetch if it can be answered, else sees to it that it is tried again.
+    fn try_fetch(&mut self, request: RequestId) {
+        let Some(Parked::Fetch(mut parked)) = self.parked.remove(&request) else { return };
+        match self.read_fetch(&parked) {
+            Reading::Load(ranges) => {
+                parked.is_loading = true;
+                let reads = ranges.iter().map(|(_, range)| range.clone()).collect();
+                self.set_timer(parked.deadline, Timer::Request(request));
+                self.parked.insert(request, Parked::Fetch(parked));
+                self.load(LoadFor::Request { request, ranges }, reads);
+            }
+            Reading::Done { answers, bytes, has_error } => {
+                let is_done = parked.is_due || has_error || bytes >= parked.min_bytes || answers.is_empty();
+                if is_done {
+                    self.cancel_timer(parked.deadline, Timer::Request(request));
+                    self.answer_fetch(&parked, answers);
+                } else {
+                    parked.gathered = bytes;
+                    for id in self.fetched_ids(&parked) {
+                        if let Some(partition) = self.replicas.get_soft(id) {
+                            partition.fetches.insert(request);
+                        }
+                    }
+                    self.set_timer(parked.deadline, Timer::Request(request));
+                    self.parked.insert(request, Parked::Fetch(parked));
+                }
+            }
+        }
+    }
+
+    /// More of a partition that the fetch waits for can be read.
+    pub(crate) fn fetch_advanced(&mut self, request: RequestId, bytes: u64) {
+        let Some(Parked::Fetch(parked)) = self.parked.get_mut(&request) else { return };
+        parked.gathered += bytes;
+        if parked.gathered >= parked.min_bytes {
+            self.finish_fetch(request);
+        }
+    }
+
+    /// Answers a fetch with what is there.
+    pub(crate) fn finish_fetch(&mut self, request: RequestId) {
+        let Some(Parked::Fetch(parked)) = self.parked.get_mut(&request) else { return };
+        parked.is_due = true;
+        if !parked.is_loading {
+            let parked = parked.clone();
+            self.unwatch(request, &parked);
+            self.try_fetch(request);
+        }
+    }
+
+    /// The bytes that it waited for are there.
+    pub(crate) fn resume_fetch(&mut self, request: RequestId) {
+        if let Some(Parked::Fetch(parked)) = self.parked.get_mut(&request) {
+            parked.is_loading = false;
+        }
+        self.try_fetch(request);
+    }
+
+    /// The bytes that it waited for cannot be read.
+    pub(crate) fn fail_fetch(&mut self, request: RequestId, error: ErrorCode) {
+        let Some(Parked::Fetch(parked)) = self.parked.remove(&request) else { return };
+        self.cancel_timer(parked.deadline, Timer::Request(request));
+        let refuse = |wanted: &Wanted| FetchedPartition { partition: wanted.partition, error, ..FetchedPartition::default() };
+        let answers = parked.session.wanted().iter().map(refuse).collect();
+        self.answer_fetch(&parked, answers);
+    }
+
+    pub(crate) fn unwatch(&mut self, request: RequestId, parked: &ParkedFetch) {
+        for id in self.fetched_ids(parked) {
+            if let Some(partition) = self.replicas.get_soft(id) {
+                partition.fetches.remove(&request);
+            }
+        }
+    }
+
+    fn fetched_ids(&self, parked: &ParkedFetch) -> Vec<PartitionId> {
+        parked.session.wanted().iter().filter_map(|wanted| self.fetched_id(wanted).ok()).collect()
+    }
+
+    fn fetched_id(&self, wanted: &Wanted) -> Result<PartitionId, ErrorCode> {
+        let topic = match &wanted.topic {
+            TopicKey::Name(name) => self.image.topic_id(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+            TopicKey::Id(id) if self.image.topics.contains_key(id) => *id,
+            TopicKey::Id(_) => return Err(ErrorCode::UnknownTopicId),
+        };
+        Ok(PartitionId { topic, partition: wanted.partition })
+    }
+
+    fn read_fetch(&self, parked: &ParkedFetch) -> Reading {
+        let wanted = parked.session.wanted();
+        let mut answers = Vec::with_capacity(wanted.len());
+        let mut loads = Vec::new();
+        let (mut bytes, mut has_error) = (0, false);
+        for wanted in wanted {
+            let left = parked.max_bytes.saturating_sub(bytes);
+            let read = self.fetched_id(wanted).and_then(|id| Ok((id, self.leading(id)?)));
+            let answer = match read {
+                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, bytes == 0) {
+                    Ok(answer) => answer,
+                    Err(ranges) => {
+                        loads.extend(ranges.into_iter().map(|range| (id, range)));
+                        continue;
+                    }
+                },
+                Err(error) => refused(wanted.partition, error),
+            };
+            bytes += answer.records.iter().map(Bytes::len).sum::<usize>();
+            has_error |= answer.error != ErrorCode::None || answer.diverging_epoch.is_some();
+            answers.push(answer);
+        }
+        if loads.is_empty() { Reading::Done { answers, bytes: bytes as u64, has_error } } else { Reading::Load(loads) }
+    }
+
+    fn answer_fetch(&mut self, parked: &ParkedFetch, answers: Vec<FetchedPartition>) {
+        let wanted = parked.session.wanted();
+        let mut answers: Vec<(TopicKey, FetchedPartition)> =
+            wanted.iter().map(|wanted| wanted.topic.clone()).zip(answers).collect();
+        let verdict = self.sessions.finish(self.now, &parked.session, &mut answers, |(_, answer)| Answered {
+            high_watermark: answer.high_watermark,
+            log_start_offset: answer.log_start_offset,
+            has_records: !answer.records.is_empty(),
+            must_tell: answer.error != ErrorCode::None
+                || answer.preferred_read_replica >= 0
+                || answer.diverging_epoch.is_some(),
+            is_error: answer.error != ErrorCode::None,
+        });
+        let mut response = FetchResponseBuilder {
+            error: verdict.error,
+            session_id: verdict.session_id,
+            ..FetchResponseBuilder::default()
+        };
+        let names_leader = answers.iter().any(|(_, answer)| answer.current_leader.is_some());
+        if names_leader && parked.ctx.api_version >= 16 {
+            response.node_endpoints = vec![NodeEndpoint {
+                node_id: self.id(),
+                host: self.node.advertised_host.clone(),
+                port: self.node.advertised_port.into(),
+                rack: self.settings.given("broker.rack").map(str::to_owned),
+            }];
+        }
+        let mut last = None;
+        for (topic, answer) in answers {
+            if last.as_ref() != Some(&topic) {
+                let fetched = match &topic {
+                    TopicKey::Name(name) => FetchedTopic { name: text(name), ..FetchedTopic::default() },
+                    TopicKey::Id(id) => FetchedTopic { id: to_wire(*id), ..FetchedTopic::default() },
+                };
+                response.topics.push(fetched);
+                last = Some(topic);
+            }
+            response.topics.last_mut().expect("one was pushed").partitions.push(answer);
+        }
+        let frame = response.finish(parked.ctx.correlation_id, parked.ctx.api_version);
+        self.respond(parked.ctx.id, frame);
+    }
+}
+
+/// Reads one partition within `left` bytes; `is_first` lets one batch be larger than any limit.
+fn read_partition(
+    partition: &Partition,
+    wanted: &Wanted,
+    read_committed: bool,
+    left: usize,
+    is_first: bool,
+) -> Result<FetchedPartition, Vec<ReadRange>> {
+    let log = &partition.log;
+    if let Err(error) = partition.check_epoch(wanted.current_leader_epoch) {
+        let mut answer = refused(wanted.partition, error);
+        if error == ErrorCode::FencedLeaderEpoch {
+            answer.current_leader =
+                Some(CurrentLeader { leader_id: partition.leader_id, leader_epoch: partition.leader_epoch });
+        }
+        return Ok(answer);
+    }
+    let end = if read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    let mut answer = FetchedPartition {
+        partition: wanted.partition,
+        high_watermark: log.high_watermark(),
+        last_stable_offset: log.last_stable_offset(),
+        log_start_offset: log.start_offset(),
+        aborted_transactions: read_committed.then(Vec::new),
+        ..FetchedPartition::default()
+    };
+    if wanted.last_fetched_epoch >= 0 {
+        let (epoch, end_offset) = log.end_offset_for_epoch(wanted.last_fetched_epoch);
+        if epoch < 0 {
+            return Ok(refused(wanted.partition, ErrorCode::OffsetOutOfRange));
+        }
+        if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset {
+            answer.diverging_epoch = Some(EpochEnd { epoch, end_offset });
+            return Ok(answer);
+        }
+    }
+    let max_bytes = left.min(wanted.max_bytes.max(0) as usize);
+    match log.read(wanted.fetch_offset, end, max_bytes, is_first) {
+        Ok(Read::Ready { slices, .. }) => answer.records = slices,
+        Ok(Read::Load(ranges)) => return Err(ranges),
+        Err(error) => return Ok(refused(wanted.partition, error.code())),
+    }
+    Ok(answer)
+}
+
+fn refused(partition: i32, error: ErrorCode) -> FetchedPartition {
+    FetchedPartition { partition, error, ..FetchedPartition::default() }
+}

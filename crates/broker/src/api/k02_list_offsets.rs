@@ -1,0 +1,188 @@
+//! ListOffsets (2): the offset at a timestamp, or at an end of the log.
+//!
+//! Special timestamps: -1 latest (the last stable offset for read_committed), -2 earliest, -3 the record
+//! with the largest timestamp (version 7 on), -4 earliest on the broker's disk (8 on), -5 latest in the
+//! remote tier (9 on), -6 earliest not yet copied there (11 on); there is no remote tier.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use shore_base::Uuid;
+use shore_log::storage::ReadRange;
+use shore_log::{Lookup, TimestampOffset};
+use shore_wire::codec::DecodeError;
+use shore_wire::error::ErrorCode;
+use shore_wire::messages::list_offsets_request::ListOffsetsPartition;
+use shore_wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use shore_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::{RequestContext, RequestId, Served};
+use crate::broker::{Broker, LoadFor, Parked};
+use crate::replica::{Partition, PartitionId};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// A request that waits for bytes which are not in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedListOffsets {
+    ctx: RequestContext,
+    request: ListOffsetsRequest,
+}
+
+pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
+    let request: ListOffsetsRequest = ctx.decode(body)?;
+    let parked = ParkedListOffsets { ctx, request };
+    match broker.list_offsets(&parked) {
+        Ok(response) => Ok(Served::Answer(parked.ctx.respond(&response))),
+        Err(ranges) => {
+            broker.park_list_offsets(parked, ranges);
+            Ok(Served::Parked)
+        }
+    }
+}
+
+type Wants = Vec<(PartitionId, ReadRange)>;
+
+/// An offset, or why there is none.
+enum Found {
+    Offset(TimestampOffset),
+    Refused(ErrorCode),
+    Load(Vec<ReadRange>),
+}
+
+const NOTHING: TimestampOffset = TimestampOffset { timestamp: -1, offset: -1, leader_epoch: -1 };
+
+impl Broker {
+    fn list_offsets(&self, parked: &ParkedListOffsets) -> Result<ListOffsetsResponse, Wants> {
+        let mut response = ListOffsetsResponse::default();
+        let mut wants = Vec::new();
+        for topic in &parked.request.topics {
+            let id = self.image.topic_id(topic.name.as_str());
+            let mut answer = ListOffsetsTopicResponse::default();
+            answer.name = topic.name.clone();
+            let repeated = repeated(&topic.partitions);
+            for asked in &topic.partitions {
+                let found = match id {
+                    _ if repeated.contains(&asked.partition_index) => Found::Refused(ErrorCode::InvalidRequest),
+                    None => Found::Refused(ErrorCode::UnknownTopicOrPartition),
+                    Some(topic) => self.list_offset(&parked.ctx, parked.request.isolation_level, topic, asked),
+                };
+                let mut partition = ListOffsetsPartitionResponse::default();
+                partition.partition_index = asked.partition_index;
+                let found = match found {
+                    Found::Offset(found) => found,
+                    Found::Refused(error) => {
+                        partition.error_code = error.code();
+                        NOTHING
+                    }
+                    Found::Load(ranges) => {
+                        let topic = id.unwrap_or(Uuid::ZERO);
+                        let id = PartitionId { topic, partition: asked.partition_index };
+                        wants.extend(ranges.into_iter().map(|range| (id, range)));
+                        NOTHING
+                    }
+                };
+                (partition.timestamp, partition.offset) = (found.timestamp, found.offset);
+                if parked.ctx.api_version >= 4 {
+                    partition.leader_epoch = found.leader_epoch;
+                }
+                answer.partitions.push(partition);
+            }
+            response.topics.push(answer);
+        }
+        if wants.is_empty() { Ok(response) } else { Err(wants) }
+    }
+
+    fn list_offset(&self, ctx: &RequestContext, isolation: i8, topic: Uuid, asked: &ListOffsetsPartition) -> Found {
+        if let Some(error) = unknown_timestamp(ctx.api_version, asked.timestamp) {
+            return Found::Refused(error);
+        }
+        let id = PartitionId { topic, partition: asked.partition_index };
+        match self.leading(id).and_then(|partition| {
+            partition.check_epoch(asked.current_leader_epoch)?;
+            Ok(partition)
+        }) {
+            Ok(partition) => find(partition, isolation, asked.timestamp),
+            Err(error) => Found::Refused(error),
+        }
+    }
+
+    fn park_list_offsets(&mut self, parked: ParkedListOffsets, ranges: Wants) {
+        let request = parked.ctx.id;
+        let reads = ranges.iter().map(|(_, range)| range.clone()).collect();
+        self.parked.insert(request, Parked::ListOffsets(parked));
+        self.load(LoadFor::Request { request, ranges }, reads);
+    }
+
+    pub(crate) fn resume_list_offsets(&mut self, request: RequestId) {
+        let Some(Parked::ListOffsets(parked)) = self.parked.remove(&request) else { return };
+        match self.list_offsets(&parked) {
+            Ok(response) => self.respond(request, parked.ctx.respond(&response)),
+            Err(ranges) => self.park_list_offsets(parked, ranges),
+        }
+    }
+
+    /// Bytes that it needs cannot be read.
+    pub(crate) fn fail_list_offsets(&mut self, request: RequestId, error: ErrorCode) {
+        let Some(Parked::ListOffsets(parked)) = self.parked.remove(&request) else { return };
+        let mut response = ListOffsetsResponse::default();
+        for topic in &parked.request.topics {
+            let mut answer = ListOffsetsTopicResponse::default();
+            answer.name = topic.name.clone();
+            for asked in &topic.partitions {
+                let mut partition = ListOffsetsPartitionResponse::default();
+                partition.partition_index = asked.partition_index;
+                partition.error_code = error.code();
+                (partition.timestamp, partition.offset) = (-1, -1);
+                answer.partitions.push(partition);
+            }
+            response.topics.push(answer);
+        }
+        self.respond(request, parked.ctx.respond(&response));
+    }
+}
+
+fn find(partition: &Partition, isolation: i8, timestamp: i64) -> Found {
+    let log = &partition.log;
+    let readable_end = if isolation == 1 { log.last_stable_offset() } else { log.high_watermark() };
+    let epoch_at = |offset| log.epoch_at(offset).unwrap_or(-1);
+    let at = |offset, leader_epoch| Found::Offset(TimestampOffset { timestamp: -1, offset, leader_epoch });
+    let found = match timestamp {
+        LATEST => return at(readable_end, partition.leader_epoch),
+        EARLIEST | EARLIEST_LOCAL => return at(log.start_offset(), epoch_at(log.start_offset())),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Found::Offset(NOTHING),
+        MAX_TIMESTAMP => log.max_timestamp(),
+        timestamp => log.offset_for_timestamp(timestamp),
+    };
+    match found {
+        Ok(Lookup::Ready(found)) => {
+            // What lies above cannot be read yet.
+            Found::Offset(found.filter(|found| found.offset < readable_end).unwrap_or(NOTHING))
+        }
+        Ok(Lookup::Load(ranges)) => Found::Load(ranges),
+        Err(error) => Found::Refused(error.code()),
+    }
+}
+
+/// Negative timestamps that this version does not know.
+fn unknown_timestamp(version: i16, timestamp: i64) -> Option<ErrorCode> {
+    let since = match timestamp {
+        0.. | LATEST | EARLIEST => 0,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        _ => i16::MAX,
+    };
+    (version < since).then_some(ErrorCode::UnsupportedVersion)
+}
+
+fn repeated(partitions: &[ListOffsetsPartition]) -> BTreeSet<i32> {
+    let mut seen = BTreeSet::new();
+    partitions.iter().map(|asked| asked.partition_index).filter(|&index| !seen.insert(index)).collect()
+}

@@ -1,0 +1,305 @@
+//! The broker: serves clients from the partitions it leads, and follows the metadata log.
+
+mod lifecycle;
+mod metadata;
+mod serving;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shore_base::{ConnId, Instant, Random, Uuid, Wall};
+use shore_log::Recovery;
+use shore_log::storage::{FileEntry, ReadRange, StoreOp};
+use shore_wire::error::ErrorCode;
+use shore_wire::frame::Frame;
+use shore_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use shore_wire::messages::{CreateTopicsRequest, KafkaRequest};
+
+use crate::api::{self, ParkedFetch, ParkedListOffsets, ParkedProduce, RequestContext, RequestId, Served, text};
+use crate::config::Settings;
+use crate::event::Event;
+use crate::image::MetadataImage;
+use crate::link::{Asked, Link};
+use crate::node::NodeConfig;
+use crate::replica::session::FetchSessions;
+use crate::replica::{Partition, PartitionId, Replicas};
+use crate::topic_name::OFFSETS_TOPIC;
+
+pub(crate) use lifecycle::Lifecycle;
+
+#[derive(Clone)]
+pub(crate) struct Broker {
+    pub node: Arc<NodeConfig>,
+    pub settings: Arc<Settings>,
+    pub directory_id: Uuid,
+    incarnation_id: Uuid,
+    pub now: Instant,
+    pub wall: Wall,
+    pub observed: bool,
+    lifecycle: Lifecycle,
+    link: Link,
+    /// What the metadata log says up to `image_end`.
+    pub image: Arc<MetadataImage>,
+    image_end: i64,
+    pub replicas: Replicas,
+    /// Files of partition directories that were there at the start and have not been claimed yet.
+    found: BTreeMap<String, Vec<FileEntry>>,
+    /// Logs that are being recovered.
+    opening: BTreeMap<PartitionId, Recovery>,
+    /// Whether a load for them is under way.
+    is_recovering: bool,
+    pub sessions: FetchSessions,
+    pub parked: BTreeMap<RequestId, Parked>,
+    timers: BTreeSet<(Instant, Timer)>,
+    /// Producer ids that the controller gave to this broker.
+    pub producer_ids: std::ops::Range<i64>,
+    /// Topics whose creation was asked for and is under way.
+    pub creating: BTreeSet<String>,
+    /// Where retention goes on, while a round of it is under way.
+    maintained: Option<PartitionId>,
+    /// Bytes stored since it was last looked at how much memory is used.
+    grown: u64,
+    outputs: VecDeque<BrokerOutput>,
+}
+
+/// A request that waits for something.
+#[derive(Clone, Debug)]
+pub(crate) enum Parked {
+    Produce(ParkedProduce),
+    Fetch(ParkedFetch),
+    ListOffsets(ParkedListOffsets),
+    /// InitProducerId: for a block of ids.
+    ProducerId(RequestContext),
+    /// For the controller's answer.
+    Forwarded,
+}
+
+const CREATE_TOPICS_VERSION: i16 = 7;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Register,
+    Heartbeat,
+    Maintenance,
+    /// Partitions that could not be read are opened again.
+    Recovery,
+    /// A parked request's time is up.
+    Request(RequestId),
+}
+
+/// What bytes are loaded for.
+#[derive(Clone, Debug)]
+pub(crate) enum LoadFor {
+    Recovery(Vec<(PartitionId, usize)>),
+    /// A parked request goes on; the ranges are of these partitions, in order.
+    Request { request: RequestId, ranges: Vec<(PartitionId, ReadRange)> },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum BrokerOutput {
+    Respond { request: RequestId, frame: Frame },
+    Close { request: RequestId, reason: String },
+    /// No response follows: the next request may be served.
+    Silent { request: RequestId },
+    Load { purpose: LoadFor, reads: Vec<ReadRange> },
+    Store(StoreOp),
+    Event(Event),
+    Log(String),
+    Ready,
+    ShutDown,
+}
+
+impl Broker {
+    pub fn new(
+        node: Arc<NodeConfig>,
+        settings: Arc<Settings>,
+        directory_id: Uuid,
+        epoch: i32,
+        found: BTreeMap<String, Vec<FileEntry>>,
+        now: Instant,
+        wall: Wall,
+    ) -> Self {
+        let mut random = Random::stream(node.seed, &format!("incarnation {epoch}"));
+        let slots = settings.long("max.incremental.fetch.session.cache.slots").max(0) as usize;
+        Self {
+            directory_id,
+            incarnation_id: Uuid::random(&mut random),
+            node,
+            settings,
+            now,
+            wall,
+            observed: false,
+            lifecycle: Lifecycle::Starting,
+            link: Link::default(),
+            image: Arc::default(),
+            image_end: 0,
+            replicas: Replicas::default(),
+            found,
+            opening: BTreeMap::new(),
+            is_recovering: false,
+            sessions: FetchSessions::new(slots, Random::stream(node.seed, &format!("fetch sessions of epoch {epoch}"))),
+            parked: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            producer_ids: 0..0,
+            creating: BTreeSet::new(),
+            maintained: None,
+            grown: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub fn id(&self) -> i32 {
+        self.node.node_id.0
+    }
+
+    /// The offset after the last record of the metadata log that was applied.
+    pub fn image_end(&self) -> i64 {
+        self.image_end
+    }
+
+    /// Serves one request of a connection. What is left of it is parked under `id`.
+    pub fn serve(
+        &mut self,
+        id: RequestId,
+        conn: ConnId,
+        client_host: &Arc<str>,
+        request: &Bytes,
+    ) -> Option<RequestContext> {
+        let (ctx, served) = api::serve(self, id, conn, client_host, request);
+        match served {
+            Served::Answer(frame) => self.respond(id, frame),
+            Served::Parked => {}
+            Served::Silent => self.outputs.push_back(BrokerOutput::Silent { request: id }),
+            Served::Close(reason) => self.close(id, reason),
+        }
+        ctx
+    }
+
+    /// A partition that this broker leads.
+    pub fn leading(&self, id: PartitionId) -> Result<&Partition, ErrorCode> {
+        self.check_leading(id)?;
+        self.replicas.get(id).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Likewise, to be appended to.
+    pub fn leading_mut(&mut self, id: PartitionId) -> Result<&mut Partition, ErrorCode> {
+        self.check_leading(id)?;
+        self.replicas.get_mut(id).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    fn check_leading(&self, id: PartitionId) -> Result<(), ErrorCode> {
+        match self.image.partition(id.topic, id.partition) {
+            None => Err(ErrorCode::UnknownTopicOrPartition),
+            Some(record) if record.leader != self.id() => Err(ErrorCode::NotLeaderOrFollower),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Passes a client's request on to the controller; the answer goes to the client.
+    pub fn forward<M: KafkaRequest>(&mut self, ctx: &RequestContext, request: &M) {
+        self.parked.insert(ctx.id, Parked::Forwarded);
+        let node = self.id();
+        self.link.send(node, ctx.api_version, request, Asked::Forwarded(ctx.clone()));
+    }
+
+    /// Creates topics that a client asked for, with the defaults of the broker.
+    pub fn create_automatically(&mut self, mut names: Vec<String>) {
+        names.retain(|name| self.creating.insert(name.clone()));
+        if names.is_empty() {
+            return;
+        }
+        let mut request = CreateTopicsRequest::default();
+        request.timeout_ms = self.settings.int("request.timeout.ms");
+        request.topics = names.iter().map(|name| self.automatic_topic(name)).collect();
+        let node = self.id();
+        self.link.send(node, CREATE_TOPICS_VERSION, &request, Asked::AutoCreation { topics: names });
+    }
+
+    fn automatic_topic(&self, name: &str) -> CreatableTopic {
+        let mut topic = CreatableTopic::default();
+        topic.name = text(name);
+        (topic.num_partitions, topic.replication_factor) = match name {
+            OFFSETS_TOPIC => (
+                self.settings.int("offsets.topic.num.partitions"),
+                self.settings.int("offsets.topic.replication.factor") as i16,
+            ),
+            _ => (self.settings.int("num.partitions"), self.settings.int("default.replication.factor") as i16),
+        };
+        if name == OFFSETS_TOPIC {
+            let segment_bytes = self.settings.int("offsets.topic.segment.bytes").to_string();
+            for (name, value) in
+                [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)]
+            {
+                let mut config = CreatableTopicConfig::default();
+                config.name = text(name);
+                config.value = Some(text(value));
+                topic.configs.push(config);
+            }
+        }
+        topic
+    }
+
+    pub fn respond(&mut self, request: RequestId, frame: Frame) {
+        self.outputs.push_back(BrokerOutput::Respond { request, frame });
+    }
+
+    pub fn close(&mut self, request: RequestId, reason: String) {
+        self.outputs.push_back(BrokerOutput::Close { request, reason });
+    }
+
+    pub fn emit(&mut self, event: impl FnOnce() -> Event) {
+        if self.observed {
+            self.outputs.push_back(BrokerOutput::Event(event()));
+        }
+    }
+
+    pub fn log_line(&mut self, line: String) {
+        self.outputs.push_back(BrokerOutput::Log(line));
+    }
+
+    pub fn load(&mut self, purpose: LoadFor, reads: Vec<ReadRange>) {
+        self.outputs.push_back(BrokerOutput::Load { purpose, reads });
+    }
+
+    pub fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    pub fn poll(&mut self) -> Option<BrokerOutput> {
+        self.outputs.pop_front()
+    }
+
+    pub fn set_timer(&mut self, at: Instant, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    pub fn cancel_timer(&mut self, at: Instant, timer: Timer) {
+        self.timers.remove(&(at, timer));
+    }
+
+    pub fn next_wake(&self) -> Option<(Instant, &'static str)> {
+        let (at, timer) = self.timers.first()?;
+        let reason = match timer {
+            Timer::Register => "the broker registers again",
+            Timer::Heartbeat => "the broker's heartbeat",
+            Timer::Maintenance => "retention",
+            Timer::Recovery => "partitions are opened again",
+            Timer::Request(_) => "a request's time is up",
+        };
+        Some((*at, reason))
+    }
+
+    pub fn wake(&mut self) {
+        while let Some(&(at, timer)) = self.timers.first().filter(|(at, _)| *at <= self.now) {
+            self.timers.remove(&(at, timer));
+            match timer {
+                Timer::Register => self.register(),
+                Timer::Heartbeat => self.heartbeat(),
+                Timer::Maintenance => self.maintain(),
+                Timer::Recovery => self.retry_recovery(),
+                Timer::Request(id) => self.request_timed_out(id),
+            }
+        }
+    }
+}

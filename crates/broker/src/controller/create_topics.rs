@@ -1,0 +1,294 @@
+//! CreateTopics: names, configs, placement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shore_base::Uuid;
+use shore_wire::error::ErrorCode;
+use shore_wire::messages::create_topics_request::CreatableTopic;
+use shore_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use shore_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use shore_wire::records::metadata::{ConfigRecord, MetadataRecord, PartitionRecord};
+
+use super::{Call, Controller, NOT_STORED};
+use crate::api::{text, to_wire};
+use crate::config::{ConfigMap, Source, TOPIC_CONFIGS, check_topic_configs, topic_value};
+use crate::image::TOPIC_RESOURCE;
+use crate::topic_name::{self, METADATA_TOPIC};
+
+/// Kafka's bound on what one request may make the controller write.
+const MAX_RECORDS_PER_REQUEST: usize = 10_000;
+
+type Refusal = (ErrorCode, String);
+
+/// A topic that can be created.
+struct NewTopic {
+    configs: ConfigMap,
+    /// The replicas of each partition.
+    placement: Vec<Vec<i32>>,
+}
+
+impl Controller {
+    pub(super) fn create_topics(&mut self, call: Call, request: CreateTopicsRequest) {
+        let repeated = repeated_names(&request.topics);
+        let mut results = Vec::new();
+        let mut records = Vec::new();
+        for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
+            let checked = self.check_new_topic(topic).and_then(|new| {
+                let partitions = new.placement.len();
+                if records.len() + new.configs.len() + partitions >= MAX_RECORDS_PER_REQUEST {
+                    return Err((ErrorCode::PolicyViolation, "Excessively large number of partitions per request.".to_owned()));
+                }
+                Ok(new)
+            });
+            results.push(match checked {
+                Ok(new) => {
+                    let id = self.new_topic_id();
+                    records.extend(creation_records(&topic.name, id, &new, &self.image.brokers));
+                    self.created(call.version, &topic.name, id, &new)
+                }
+                Err(refusal) => refused(call.version, &topic.name, refusal),
+            });
+        }
+        for name in &repeated {
+            results.push(refused(call.version, name, (ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned())));
+        }
+        let mut failed = CreateTopicsResponse::default();
+        failed.topics = results
+            .iter()
+            .map(|result| match result.error_code {
+                0 => refused(call.version, &result.name, (NOT_STORED, NOT_STORED.message().to_owned())),
+                _ => result.clone(),
+            })
+            .collect();
+        let mut response = CreateTopicsResponse::default();
+        response.topics = results;
+        if !request.validate_only {
+            self.propose(&records);
+        }
+        self.respond_when_committed(call, &response, &failed);
+    }
+
+    fn check_new_topic(&self, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
+        let name = topic.name.as_str();
+        if name == METADATA_TOPIC {
+            let why = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+            return Err((ErrorCode::InvalidRequest, why));
+        }
+        if self.image.topic_id(name).is_some() {
+            return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
+        }
+        if let Some(other) = self.image.named_topics().map(|(other, ..)| other).find(|other| topic_name::collides(name, other)) {
+            let why = format!("Topic '{name}' collides with existing topic: {other}");
+            return Err((ErrorCode::InvalidTopicException, why));
+        }
+        topic_name::check(name).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
+        let configs = given_configs(topic)?;
+        check_topic_configs(&configs).map_err(|why| (ErrorCode::InvalidConfig, why))?;
+        let placement =
+            if topic.assignments.is_empty() { self.place(topic)? } else { self.check_assignments(topic)? };
+        Ok(NewTopic { configs, placement })
+    }
+
+    /// The assignment that the request spells out.
+    fn check_assignments(&self, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refusal> {
+        let refuse = |code, why: &str| Err((code, why.to_owned()));
+        if topic.replication_factor != -1 {
+            let why = "A manual partition assignment was specified, but replication factor was not set to -1.";
+            return refuse(ErrorCode::InvalidRequest, why);
+        }
+        if topic.num_partitions != -1 {
+            let why = "A manual partition assignment was specified, but numPartitions was not set to -1.";
+            return refuse(ErrorCode::InvalidRequest, why);
+        }
+        let invalid = |why: String| Err((ErrorCode::InvalidReplicaAssignment, why));
+        let mut placement: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        let mut factor = None;
+        for assignment in &topic.assignments {
+            let (index, replicas) = (assignment.partition_index, &assignment.broker_ids);
+            if placement.contains_key(&index) {
+                return invalid(format!("Found multiple manual partition assignments for partition {index}"));
+            }
+            if replicas.is_empty() {
+                return invalid("The manual partition assignment includes an empty replica list.".to_owned());
+            }
+            let mut seen = BTreeSet::new();
+            let mut sorted = replicas.clone();
+            sorted.sort_unstable();
+            for &replica in &sorted {
+                if !self.image.brokers.contains_key(&replica) {
+                    return invalid(format!(
+                        "The manual partition assignment includes broker {replica}, but no such broker is registered."
+                    ));
+                }
+                if !seen.insert(replica) {
+                    return invalid(format!(
+                        "The manual partition assignment includes the broker {replica} more than once."
+                    ));
+                }
+            }
+            if let Some(factor) = factor.filter(|&factor| factor != replicas.len()) {
+                return invalid(format!(
+                    "The manual partition assignment includes a partition with {} replica(s), but this is not \
+                     consistent with previous partitions, which have {factor} replica(s).",
+                    replicas.len()
+                ));
+            }
+            factor = Some(replicas.len());
+            if !replicas.iter().any(|id| self.image.brokers.get(id).is_some_and(|broker| !broker.fenced)) {
+                return invalid(format!(
+                    "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
+                     controlled shutdown."
+                ));
+            }
+            placement.insert(index, replicas.clone());
+        }
+        if !placement.keys().copied().eq(0..placement.len() as i32) {
+            return invalid("partitions should be a consecutive 0-based integer sequence".to_owned());
+        }
+        Ok(placement.into_values().collect())
+    }
+
+    /// The assignment that Kafka's striped placer gives one rack: partition by partition, the first
+    /// replica moves on by one broker.
+    fn place(&self, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refusal> {
+        if topic.replication_factor < -1 || topic.replication_factor == 0 {
+            let why = "Replication factor must be larger than 0, or -1 to use the default value.";
+            return Err((ErrorCode::InvalidReplicationFactor, why.to_owned()));
+        }
+        if topic.num_partitions < -1 || topic.num_partitions == 0 {
+            let why = "Number of partitions was set to an invalid non-positive value.";
+            return Err((ErrorCode::InvalidPartitions, why.to_owned()));
+        }
+        let default_or = |given: i32, default: &str| if given == -1 { self.settings.int(default) } else { given };
+        let partitions = default_or(topic.num_partitions, "num.partitions") as usize;
+        let factor = default_or(topic.replication_factor.into(), "default.replication.factor") as usize;
+        let live: Vec<i32> = self.image.live_brokers().map(|(id, _)| id).collect();
+        let registered = self.image.brokers.len();
+        let refuse = |why: String| {
+            let why = format!("Unable to replicate the partition {factor} time(s): {why}");
+            Err((ErrorCode::InvalidReplicationFactor, why))
+        };
+        if live.is_empty() {
+            return refuse("All brokers are currently fenced.".to_owned());
+        }
+        if factor > registered {
+            return refuse(format!(
+                "The target replication factor of {factor} cannot be reached because only {registered} broker(s) are \
+                 registered."
+            ));
+        }
+        if partitions > MAX_RECORDS_PER_REQUEST {
+            let why = "Excessively large number of partitions per request.".to_owned();
+            return Err((ErrorCode::PolicyViolation, why));
+        }
+        let fenced = self.image.brokers.iter().filter(|(_, broker)| broker.fenced).map(|(&id, _)| id);
+        let ring: Vec<i32> = live.iter().copied().chain(fenced).collect();
+        Ok((0..partitions)
+            .map(|partition| {
+                let first = live[partition % live.len()];
+                let others = ring.iter().copied().cycle().skip(partition % live.len()).filter(|&id| id != first);
+                std::iter::once(first).chain(others.take(factor - 1)).collect()
+            })
+            .collect())
+    }
+
+    fn new_topic_id(&mut self) -> Uuid {
+        loop {
+            let id = Uuid::random(&mut self.topic_ids);
+            if !self.image.topics.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn created(&self, version: i16, name: &str, id: Uuid, new: &NewTopic) -> CreatableTopicResult {
+        let mut result = CreatableTopicResult::default();
+        result.name = text(name);
+        if version >= 7 {
+            result.topic_id = to_wire(id);
+        }
+        if version >= 5 {
+            result.num_partitions = new.placement.len() as i32;
+            result.replication_factor = new.placement[0].len() as i16;
+            let configs = TOPIC_CONFIGS.iter().map(|config| {
+                let (value, source) =
+                    topic_value(config, Some(&new.configs), self.image.cluster_configs(), &self.settings);
+                let mut entry = CreatableTopicConfigs::default();
+                entry.name = text(config.name);
+                entry.value = Some(text(&value));
+                entry.config_source = match source {
+                    Source::DynamicTopic => 1,
+                    Source::DynamicDefaultBroker => 3,
+                    Source::StaticBroker => 4,
+                    Source::Default => 5,
+                };
+                entry
+            });
+            result.configs = Some(configs.collect());
+        }
+        result
+    }
+}
+
+fn repeated_names(topics: &[CreatableTopic]) -> BTreeSet<&str> {
+    let mut seen = BTreeSet::new();
+    topics.iter().map(|topic| topic.name.as_str()).filter(|&name| !seen.insert(name)).collect()
+}
+
+fn given_configs(topic: &CreatableTopic) -> Result<ConfigMap, Refusal> {
+    let nulls: Vec<&str> =
+        topic.configs.iter().filter(|config| config.value.is_none()).map(|config| config.name.as_str()).collect();
+    if !nulls.is_empty() {
+        let why = format!("Null value not supported for topic configs: {}", nulls.join(","));
+        return Err((ErrorCode::InvalidConfig, why));
+    }
+    let given = topic.configs.iter().filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
+    Ok(given.collect())
+}
+
+fn creation_records(
+    name: &str,
+    topic_id: Uuid,
+    new: &NewTopic,
+    brokers: &BTreeMap<i32, crate::image::BrokerRegistration>,
+) -> Vec<MetadataRecord> {
+    let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), topic_id }];
+    records.extend(new.configs.iter().map(|(config, value)| {
+        MetadataRecord::Config(ConfigRecord {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: name.to_owned(),
+            name: config.clone(),
+            value: Some(value.clone()),
+        })
+    }));
+    let directory = |id: &i32| brokers.get(id).and_then(|broker| broker.log_dirs.first().copied()).unwrap_or(Uuid::ZERO);
+    records.extend(new.placement.iter().enumerate().map(|(partition, replicas)| {
+        let live = replicas.iter().copied().filter(|id| brokers.get(id).is_some_and(|broker| !broker.fenced));
+        let isr: Vec<i32> = live.collect();
+        MetadataRecord::Partition(PartitionRecord {
+            partition: partition as i32,
+            topic_id,
+            replicas: replicas.clone(),
+            leader: isr.first().copied().unwrap_or(-1),
+            isr,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            directories: replicas.iter().map(directory).collect(),
+            ..PartitionRecord::default()
+        })
+    }));
+    records
+}
+
+fn refused(version: i16, name: &str, (code, message): Refusal) -> CreatableTopicResult {
+    let mut result = CreatableTopicResult::default();
+    result.name = text(name);
+    result.error_code = code.code();
+    result.error_message = Some(text(&message));
+    if version >= 5 {
+        result.num_partitions = -1;
+        result.replication_factor = -1;
+        result.configs = Some(Vec::new());
+    }
+    result
+}

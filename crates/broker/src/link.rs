@@ -1,0 +1,57 @@
+//! The broker's own requests to the controller: real frames, with what their answers are for.
+//!
+//! Inside a combined node they arrive without latency; nothing here relies on it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use shore_wire::frame;
+use shore_wire::messages::KafkaRequest;
+
+use crate::api::RequestContext;
+
+/// What an answer is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Registration,
+    Heartbeat,
+    Metadata,
+    ProducerIds,
+    /// A client's CreateTopics or DeleteTopics: the answer goes on to it.
+    Forwarded(RequestContext),
+    /// Topics that came into being because somebody asked for them.
+    AutoCreation { topics: Vec<String> },
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Link {
+    next_correlation_id: i32,
+    asked: BTreeMap<i32, (Asked, i16)>,
+    outbox: VecDeque<Bytes>,
+}
+
+impl Link {
+    /// The client id of a broker's own requests.
+    fn client_id(node: i32) -> String {
+        node.to_string()
+    }
+
+    pub fn send<M: KafkaRequest>(&mut self, node: i32, version: i16, request: &M, asked: Asked) {
+        let id = self.next_correlation_id;
+        self.next_correlation_id = id.wrapping_add(1) & i32::MAX;
+        let frame = frame::encode_request(id, Some(&Self::client_id(node)), version, request)
+            .unwrap_or_else(|error| panic!("a broker's own request: {error}"));
+        self.asked.insert(id, (asked, version));
+        self.outbox.push_back(frame.body());
+    }
+
+    /// The next request to deliver.
+    pub fn poll(&mut self) -> Option<Bytes> {
+        self.outbox.pop_front()
+    }
+
+    /// What a response answers, and in which version.
+    pub fn answered(&mut self, response: &Bytes) -> Option<(Asked, i16)> {
+        self.asked.remove(&frame::response_correlation_id(response)?)
+    }
+}
