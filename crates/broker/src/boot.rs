@@ -8,7 +8,7 @@ use shore_base::{Random, Uuid, Wall};
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreOp, StoreReply, StoreRequest, Token};
 use shore_log::{Log, LogConfig, Recovery};
 
-use crate::controller::{MetadataReplay, METADATA_TOPIC_ID, ReplayStep, bootstrap_checkpoint};
+use crate::controller::{METADATA_TOPIC_ID, MetadataReplay, ReplayStep, bootstrap_checkpoint};
 use crate::image::MetadataImage;
 use crate::node::NodeConfig;
 
@@ -169,10 +169,8 @@ impl Boot {
 
     /// The files that say who this node is.
     fn small_reads(&self) -> Vec<ReadRange> {
-        let wanted = [
-            self.node.directory.join(META_PROPERTIES),
-            self.node.directory.join(METADATA_DIR).join("quorum-state"),
-        ];
+        let wanted =
+            [self.node.directory.join(META_PROPERTIES), self.node.directory.join(METADATA_DIR).join("quorum-state")];
         let there = wanted.into_iter().filter(|name| self.files.iter().any(|entry| entry.file == *name));
         there.map(|file| ReadRange { file, position: 0, len: SMALL_FILE }).collect()
     }
@@ -226,9 +224,8 @@ impl Identity {
     fn read(&mut self, file: &str, bytes: &[u8], node: &NodeConfig) -> Result<(), String> {
         let text = String::from_utf8_lossy(bytes);
         if file == META_PROPERTIES {
-            let property = |name: &str| {
-                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::trim)
-            };
+            let property =
+                |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::trim);
             let (cluster, id) = (node.cluster_id.to_string(), node.node_id.to_string());
             for (name, expected) in [("cluster.id", &cluster), ("node.id", &id)] {
                 if let Some(found) = property(name).filter(|found| found != expected) {

@@ -7,6 +7,8 @@ use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
 use shore_wire::records::metadata::MetadataRecord;
 
+use crate::group::GroupEvent;
+
 /// Something worth showing or asserting. Built only while somebody watches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -63,6 +65,7 @@ pub enum Event {
     MetadataRecord {
         record: MetadataRecord,
     },
+    Group(GroupEvent),
     StoreFailed {
         reason: String,
     },

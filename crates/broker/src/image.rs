@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shore_base::Uuid;
-use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord, SupportedFeature};
+use shore_wire::records::metadata::{
+    EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord, SupportedFeature,
+};
 
 use crate::config::ConfigMap;
 

@@ -20,7 +20,9 @@ pub(crate) enum Asked {
     /// A client's CreateTopics or DeleteTopics: the answer goes on to it.
     Forwarded(RequestContext),
     /// Topics that came into being because somebody asked for them.
-    AutoCreation { topics: Vec<String> },
+    AutoCreation {
+        topics: Vec<String>,
+    },
 }
 
 #[derive(Clone, Debug, Default)]

@@ -121,7 +121,10 @@ enum Phase {
     Booting(Box<Boot>),
     Running(Box<Machines>),
     /// No requests are taken any more; the logs are closed once the broker is fenced.
-    Stopping { machines: Box<Machines>, is_fenced: bool },
+    Stopping {
+        machines: Box<Machines>,
+        is_fenced: bool,
+    },
     Stopped,
 }
 
@@ -521,8 +524,7 @@ impl Node {
             Ok(None) => {}
             Ok(Some(Booted { log, image, last_epoch, directory_id, found, ops })) => {
                 let (config, settings) = (self.config.clone(), self.settings.clone());
-                let controller =
-                    Controller::new(config.clone(), settings.clone(), log, image, last_epoch, now, wall);
+                let controller = Controller::new(config.clone(), settings.clone(), log, image, last_epoch, now, wall);
                 self.store.loose = ops;
                 self.store.loose.push(controller.quorum_state());
                 let broker = Broker::new(config, settings, directory_id, controller.epoch, found, now, wall);

@@ -49,6 +49,15 @@ impl Log {
         self.delete_oldest_while(now, |segment| now.as_millis().saturating_sub(segment.largest_timestamp()) > retention)
     }
 
+    /// Drops the oldest segment, if all of it is committed and durable, and says how many bytes that
+    /// freed: for a host whose memory is all the disk there is.
+    pub fn drop_oldest(&mut self, now: Wall) -> Option<u64> {
+        let size = self.segments[0].size;
+        let mut is_first = true;
+        let dropped = self.delete_oldest_while(now, |_| std::mem::take(&mut is_first));
+        (dropped > 0).then_some(size)
+    }
+
     fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
         let mut count = 0;
         for (index, segment) in self.segments.iter().enumerate() {

@@ -124,7 +124,8 @@ impl Broker {
     pub(crate) fn fail_fetch(&mut self, request: RequestId, error: ErrorCode) {
         let Some(Parked::Fetch(parked)) = self.parked.remove(&request) else { return };
         self.cancel_timer(parked.deadline, Timer::Request(request));
-        let refuse = |wanted: &Wanted| FetchedPartition { partition: wanted.partition, error, ..FetchedPartition::default() };
+        let refuse =
+            |wanted: &Wanted| FetchedPartition { partition: wanted.partition, error, ..FetchedPartition::default() };
         let answers = parked.session.wanted().iter().map(refuse).collect();
         self.answer_fetch(&parked, answers);
     }
@@ -159,7 +160,8 @@ impl Broker {
             let left = parked.max_bytes.saturating_sub(bytes);
             let read = self.fetched_id(wanted).and_then(|id| Ok((id, self.leading(id)?)));
             let answer = match read {
-                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, bytes == 0) {
+                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, bytes == 0)
+                {
                     Ok(answer) => answer,
                     Err(ranges) => {
                         loads.extend(ranges.into_iter().map(|range| (id, range)));

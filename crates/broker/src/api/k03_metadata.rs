@@ -65,7 +65,8 @@ fn topics(broker: &mut Broker, version: i16, request: &MetadataRequest) -> Vec<M
         };
         return asked.iter().map(refuse).collect();
     }
-    let ids: BTreeSet<Uuid> = asked.iter().map(|topic| from_wire(topic.topic_id)).filter(|&id| id != Uuid::ZERO).collect();
+    let ids: BTreeSet<Uuid> =
+        asked.iter().map(|topic| from_wire(topic.topic_id)).filter(|&id| id != Uuid::ZERO).collect();
     if !ids.is_empty() {
         let by_id = |id| match broker.image.topics.get(&id) {
             Some(topic) => describe.topic(id, topic),

@@ -30,7 +30,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     };
     let mut response = DeleteTopicsResponse::default();
     let names = request.topic_names.iter().map(|name| refuse(Some(name.as_str()), Default::default()));
-    let topics = request.topics.iter().map(|topic| refuse(topic.name.as_ref().map(|name| name.as_str()), topic.topic_id));
+    let topics =
+        request.topics.iter().map(|topic| refuse(topic.name.as_ref().map(|name| name.as_str()), topic.topic_id));
     response.responses = names.chain(topics).collect();
     Ok(Served::Answer(ctx.respond(&response)))
 }

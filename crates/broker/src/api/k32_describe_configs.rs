@@ -16,8 +16,8 @@ use shore_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use super::{RequestContext, Served, text};
 use crate::broker::Broker;
 use crate::config::{
-    BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, GROUP_CONFIGS, GroupConfig, Kind, Settings, Source,
-    TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
+    BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, GROUP_CONFIGS, GroupConfig, Kind, Settings,
+    Source, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
 };
 use crate::image::MetadataImage;
 use crate::topic_name;
@@ -30,7 +30,7 @@ const GROUP: i8 = 32;
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: DescribeConfigsRequest = ctx.decode(body)?;
-    let cluster = Cluster { image: &broker.image, settings: &broker.settings, node_id: broker.node_id.0 };
+    let cluster = Cluster { image: &broker.image, settings: &broker.settings, node_id: broker.id() };
     Ok(Served::Answer(ctx.respond(&describe(&cluster, &request))))
 }
 
@@ -137,7 +137,10 @@ fn entries(cluster: &Cluster, resource_type: i8, name: &str) -> Result<Vec<Entry
             if cluster.image.topic(name).is_none() {
                 return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
             }
-            Ok(TOPIC_CONFIGS.iter().map(|config| topic_entry(cluster, config, cluster.image.topic_configs(name))).collect())
+            Ok(TOPIC_CONFIGS
+                .iter()
+                .map(|config| topic_entry(cluster, config, cluster.image.topic_configs(name)))
+                .collect())
         }
         BROKER if name.is_empty() => Ok(default_broker_entries(cluster)),
         BROKER => {

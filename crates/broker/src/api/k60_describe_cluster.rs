@@ -24,7 +24,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         BROKER_ENDPOINT => None,
         CONTROLLER_ENDPOINT => Some((
             ErrorCode::MismatchedEndpointType,
-            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".to_owned(),
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         )),
         other => Some((ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"))),
     };
@@ -33,8 +34,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         response.error_message = Some(text(&why));
         return Ok(Served::Answer(ctx.respond(&response)));
     }
-    response.cluster_id = text(&broker.cluster_id.to_string());
-    response.controller_id = broker.a_live_broker();
+    response.cluster_id = text(&broker.node.cluster_id.to_string());
+    response.controller_id = broker.image.live_brokers().next().map_or(-1, |(id, _)| id);
     if request.include_cluster_authorized_operations {
         response.cluster_authorized_operations = ALL_CLUSTER_OPERATIONS;
     }

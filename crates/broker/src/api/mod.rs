@@ -7,6 +7,15 @@ mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;
 mod k03_metadata;
+pub(crate) mod k08_offset_commit;
+pub(crate) mod k09_offset_fetch;
+pub(crate) mod k10_find_coordinator;
+pub(crate) mod k11_join_group;
+pub(crate) mod k12_heartbeat;
+pub(crate) mod k13_leave_group;
+pub(crate) mod k14_sync_group;
+pub(crate) mod k15_describe_groups;
+pub(crate) mod k16_list_groups;
 mod k18_api_versions;
 mod k19_create_topics;
 mod k20_delete_topics;
@@ -17,6 +26,7 @@ mod k60_describe_cluster;
 pub(crate) use k00_produce::ParkedProduce;
 pub(crate) use k01_fetch::ParkedFetch;
 pub(crate) use k02_list_offsets::ParkedListOffsets;
+pub(crate) use k10_find_coordinator::Coordinators;
 
 use std::sync::Arc;
 
@@ -99,6 +109,63 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::Fetch, 4, 18, k01_fetch::handle),
     api(ApiKey::ListOffsets, 1, 11, k02_list_offsets::handle),
     api(ApiKey::Metadata, 0, 13, k03_metadata::handle),
+    api(ApiKey::OffsetCommit, 2, 10, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, topics| {
+            k08_offset_commit::handle(groups, now, wall, caller, request, topics);
+        });
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::OffsetFetch, 1, 10, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, topics| {
+            k09_offset_fetch::handle(groups, now, wall, caller, request, topics);
+        });
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::FindCoordinator, 0, 6, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let response = k10_find_coordinator::handle(ctx.api_version, &request, broker);
+        Ok(Served::Answer(ctx.respond(&response)))
+    }),
+    api(ApiKey::JoinGroup, 0, 9, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k11_join_group::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::Heartbeat, 0, 4, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k12_heartbeat::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::LeaveGroup, 0, 5, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k13_leave_group::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::SyncGroup, 0, 5, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k14_sync_group::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::DescribeGroups, 0, 6, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k15_describe_groups::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
+    api(ApiKey::ListGroups, 0, 5, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k16_list_groups::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
     api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
     api(ApiKey::CreateTopics, 2, 7, k19_create_topics::handle),
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),

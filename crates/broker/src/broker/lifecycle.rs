@@ -22,9 +22,15 @@ pub(crate) enum Lifecycle {
     Starting,
     Registering,
     /// Registered and fenced, until the metadata log is applied and all partitions are open.
-    CatchingUp { epoch: i64 },
-    Running { epoch: i64 },
-    ShuttingDown { epoch: i64 },
+    CatchingUp {
+        epoch: i64,
+    },
+    Running {
+        epoch: i64,
+    },
+    ShuttingDown {
+        epoch: i64,
+    },
 }
 
 impl Lifecycle {

@@ -14,7 +14,7 @@ use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaSta
 use shore_wire::messages::{FetchRequest, FetchResponse};
 use shore_wire::records::metadata::MetadataRecord;
 
-use super::{Broker, Lifecycle, LoadFor, Parked, Timer};
+use super::{Broker, Lifecycle, LoadFor, Timer};
 use crate::api::to_wire;
 use crate::config::log_config;
 use crate::controller::METADATA_TOPIC_ID;
@@ -99,7 +99,8 @@ impl Broker {
         let Some(topic) = image.topics.get(&topic_id) else { return };
         let config = self.log_config(&topic.name);
         let is_new = self.replicas.of_topic(topic_id).next().is_none();
-        for record in topic.partitions.iter().filter(|record| record.replicas.contains(&self.id())) {
+        let own = self.id();
+        for record in topic.partitions.iter().filter(|record| record.replicas.contains(&own)) {
             let id = PartitionId { topic: topic_id, partition: record.partition };
             if self.opening.contains_key(&id) {
                 continue;
@@ -125,6 +126,7 @@ impl Broker {
         let (leader, epoch) = (record.leader, record.leader_epoch);
         if leader == self.id() && self.replicas.get(id).is_some_and(|partition| partition.leader_epoch < epoch) {
             self.replicas.get_mut(id).expect("it is there").lead(leader, epoch);
+            self.leads(id);
         }
     }
 
@@ -231,6 +233,7 @@ impl Broker {
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory }));
             self.partition_gone(&partition);
         }
+        self.groups_forget_topic(name, topic);
         let topic = name.clone();
         self.emit(|| Event::TopicDeleted { topic });
     }

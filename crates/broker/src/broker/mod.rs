@@ -1,5 +1,6 @@
 //! The broker: serves clients from the partitions it leads, and follows the metadata log.
 
+mod groups;
 mod lifecycle;
 mod metadata;
 mod serving;
@@ -19,6 +20,7 @@ use shore_wire::messages::{CreateTopicsRequest, KafkaRequest};
 use crate::api::{self, ParkedFetch, ParkedListOffsets, ParkedProduce, RequestContext, RequestId, Served, text};
 use crate::config::Settings;
 use crate::event::Event;
+use crate::group::GroupCoordinator;
 use crate::image::MetadataImage;
 use crate::link::{Asked, Link};
 use crate::node::NodeConfig;
@@ -49,6 +51,7 @@ pub(crate) struct Broker {
     opening: BTreeMap<PartitionId, Recovery>,
     /// Whether a load for them is under way.
     is_recovering: bool,
+    pub groups: GroupCoordinator,
     pub sessions: FetchSessions,
     pub parked: BTreeMap<RequestId, Parked>,
     timers: BTreeSet<(Instant, Timer)>,
@@ -73,6 +76,8 @@ pub(crate) enum Parked {
     ProducerId(RequestContext),
     /// For the controller's answer.
     Forwarded,
+    /// For the group coordinator's.
+    Group(RequestContext),
 }
 
 const CREATE_TOPICS_VERSION: i16 = 7;
@@ -93,16 +98,34 @@ pub(crate) enum Timer {
 pub(crate) enum LoadFor {
     Recovery(Vec<(PartitionId, usize)>),
     /// A parked request goes on; the ranges are of these partitions, in order.
-    Request { request: RequestId, ranges: Vec<(PartitionId, ReadRange)> },
+    Request {
+        request: RequestId,
+        ranges: Vec<(PartitionId, ReadRange)>,
+    },
+    Groups {
+        load: groups::GroupLoad,
+        ranges: Vec<ReadRange>,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum BrokerOutput {
-    Respond { request: RequestId, frame: Frame },
-    Close { request: RequestId, reason: String },
+    Respond {
+        request: RequestId,
+        frame: Frame,
+    },
+    Close {
+        request: RequestId,
+        reason: String,
+    },
     /// No response follows: the next request may be served.
-    Silent { request: RequestId },
-    Load { purpose: LoadFor, reads: Vec<ReadRange> },
+    Silent {
+        request: RequestId,
+    },
+    Load {
+        purpose: LoadFor,
+        reads: Vec<ReadRange>,
+    },
     Store(StoreOp),
     Event(Event),
     Log(String),
@@ -125,8 +148,6 @@ impl Broker {
         Self {
             directory_id,
             incarnation_id: Uuid::random(&mut random),
-            node,
-            settings,
             now,
             wall,
             observed: false,
@@ -138,6 +159,10 @@ impl Broker {
             found,
             opening: BTreeMap::new(),
             is_recovering: false,
+            groups: GroupCoordinator::new(
+                groups::group_config(&settings),
+                Random::stream(node.seed, &format!("members of epoch {epoch}")),
+            ),
             sessions: FetchSessions::new(slots, Random::stream(node.seed, &format!("fetch sessions of epoch {epoch}"))),
             parked: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -146,6 +171,8 @@ impl Broker {
             maintained: None,
             grown: 0,
             outputs: VecDeque::new(),
+            node,
+            settings,
         }
     }
 
@@ -279,7 +306,10 @@ impl Broker {
     }
 
     pub fn next_wake(&self) -> Option<(Instant, &'static str)> {
-        let (at, timer) = self.timers.first()?;
+        let groups = self.groups.next_wake();
+        let Some((at, timer)) = self.timers.first().filter(|(at, _)| groups.is_none_or(|(due, _)| *at <= due)) else {
+            return groups;
+        };
         let reason = match timer {
             Timer::Register => "the broker registers again",
             Timer::Heartbeat => "the broker's heartbeat",
@@ -301,5 +331,6 @@ impl Broker {
                 Timer::Request(id) => self.request_timed_out(id),
             }
         }
+        self.wake_groups();
     }
 }

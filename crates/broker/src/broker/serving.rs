@@ -53,7 +53,8 @@ impl Broker {
             let (done, passed) = partition.stored(stored);
             let to = partition.log.high_watermark();
             self.grown += passed;
-            let woken: Vec<RequestId> = if to > from { partition.fetches.iter().copied().collect() } else { Vec::new() };
+            let woken: Vec<RequestId> =
+                if to > from { partition.fetches.iter().copied().collect() } else { Vec::new() };
             for waiter in done {
                 self.append_committed(waiter);
             }
@@ -80,14 +81,14 @@ impl Broker {
     fn append_committed(&mut self, waiter: Waiter) {
         match waiter {
             Waiter::Produce { request, slot } => self.produce_settled(request, slot, ErrorCode::None),
-            Waiter::Group { .. } => {}
+            Waiter::Group { write, last_offset } => self.group_written(write, Ok(last_offset)),
         }
     }
 
     pub(super) fn append_failed(&mut self, waiter: Waiter, error: ErrorCode) {
         match waiter {
             Waiter::Produce { request, slot } => self.produce_settled(request, slot, error),
-            Waiter::Group { .. } => {}
+            Waiter::Group { write, .. } => self.group_written(write, Err(error)),
         }
     }
 
@@ -96,6 +97,11 @@ impl Broker {
         match (purpose, result) {
             (LoadFor::Recovery(wanted), Ok(bytes)) => self.recovery_loaded(wanted, bytes),
             (LoadFor::Recovery(_), Err(why)) => self.recovery_failed(&why),
+            (LoadFor::Groups { load, ranges }, Ok(bytes)) => self.groups_loaded(load, &ranges, &bytes),
+            (LoadFor::Groups { load, .. }, Err(why)) => {
+                self.log_line(format!("groups cannot be loaded: {why}"));
+                self.load_groups(load);
+            }
             (LoadFor::Request { request, ranges }, Ok(bytes)) => {
                 for ((id, range), bytes) in ranges.into_iter().zip(bytes) {
                     if let Some(partition) = self.replicas.get_soft(id) {
@@ -235,12 +241,10 @@ fn pass_on(ctx: &crate::api::RequestContext, response: Bytes) -> Result<frame::F
     use shore_wire::api::ApiKey;
     let version = ctx.api_version;
     let frame = match ctx.api {
-        ApiKey::CreateTopics => {
-            frame::decode_response::<CreateTopicsResponse>(response, version).map(|(_, response)| ctx.respond(&response))
-        }
-        ApiKey::DeleteTopics => {
-            frame::decode_response::<DeleteTopicsResponse>(response, version).map(|(_, response)| ctx.respond(&response))
-        }
+        ApiKey::CreateTopics => frame::decode_response::<CreateTopicsResponse>(response, version)
+            .map(|(_, response)| ctx.respond(&response)),
+        ApiKey::DeleteTopics => frame::decode_response::<DeleteTopicsResponse>(response, version)
+            .map(|(_, response)| ctx.respond(&response)),
         api => return Err(format!("{api} is not forwarded")),
     };
     frame.map_err(|error| format!("the controller's answer cannot be read: {error}"))

@@ -1,13 +1,16 @@
 //! Configs: what there is, what it defaults to, and what a topic's log is told.
 
 mod broker;
+mod group;
 mod topic;
 
 use std::collections::BTreeMap;
 
-use shore_log::{CleanupPolicy, Compression, LogConfig, TimestampType};
+use shore_log::{CleanupPolicy, Compression, LogConfig};
+use shore_wire::batch::TimestampType;
 
 pub(crate) use broker::BROKER_CONFIGS;
+pub(crate) use group::{CLIENT_METRICS_CONFIGS, GROUP_CONFIGS, GroupConfig};
 pub(crate) use topic::TOPIC_CONFIGS;
 
 /// A config's type, with the number that DescribeConfigs gives it.
@@ -256,8 +259,7 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
         }
         Check::OneOf(_) => Ok(()),
         Check::ListOf(allowed) => {
-            let items: Vec<&str> =
-                if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
+            let items: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
             match items.iter().find(|item| !allowed.contains(item)) {
                 Some(item) => refuse(item, format!("String must be one of: {}", allowed.join(", "))),
                 None if items.iter().enumerate().any(|(at, item)| items[..at].contains(item)) => {

@@ -36,7 +36,10 @@ impl Controller {
             let checked = self.check_new_topic(topic).and_then(|new| {
                 let partitions = new.placement.len();
                 if records.len() + new.configs.len() + partitions >= MAX_RECORDS_PER_REQUEST {
-                    return Err((ErrorCode::PolicyViolation, "Excessively large number of partitions per request.".to_owned()));
+                    return Err((
+                        ErrorCode::PolicyViolation,
+                        "Excessively large number of partitions per request.".to_owned(),
+                    ));
                 }
                 Ok(new)
             });
@@ -77,15 +80,16 @@ impl Controller {
         if self.image.topic_id(name).is_some() {
             return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
         }
-        if let Some(other) = self.image.named_topics().map(|(other, ..)| other).find(|other| topic_name::collides(name, other)) {
+        if let Some(other) =
+            self.image.named_topics().map(|(other, ..)| other).find(|other| topic_name::collides(name, other))
+        {
             let why = format!("Topic '{name}' collides with existing topic: {other}");
             return Err((ErrorCode::InvalidTopicException, why));
         }
         topic_name::check(name).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
         let configs = given_configs(topic)?;
         check_topic_configs(&configs).map_err(|why| (ErrorCode::InvalidConfig, why))?;
-        let placement =
-            if topic.assignments.is_empty() { self.place(topic)? } else { self.check_assignments(topic)? };
+        let placement = if topic.assignments.is_empty() { self.place(topic)? } else { self.check_assignments(topic)? };
         Ok(NewTopic { configs, placement })
     }
 
@@ -242,7 +246,8 @@ fn given_configs(topic: &CreatableTopic) -> Result<ConfigMap, Refusal> {
         let why = format!("Null value not supported for topic configs: {}", nulls.join(","));
         return Err((ErrorCode::InvalidConfig, why));
     }
-    let given = topic.configs.iter().filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
+    let given =
+        topic.configs.iter().filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())));
     Ok(given.collect())
 }
 
@@ -261,7 +266,8 @@ fn creation_records(
             value: Some(value.clone()),
         })
     }));
-    let directory = |id: &i32| brokers.get(id).and_then(|broker| broker.log_dirs.first().copied()).unwrap_or(Uuid::ZERO);
+    let directory =
+        |id: &i32| brokers.get(id).and_then(|broker| broker.log_dirs.first().copied()).unwrap_or(Uuid::ZERO);
     records.extend(new.placement.iter().enumerate().map(|(partition, replicas)| {
         let live = replicas.iter().copied().filter(|id| brokers.get(id).is_some_and(|broker| !broker.fenced));
         let isr: Vec<i32> = live.collect();

@@ -9,6 +9,7 @@ use shore_log::{AppendError, Appended, Log, LogConfig, Origin};
 use shore_wire::error::ErrorCode;
 
 use crate::api::RequestId;
+use crate::group::WriteId;
 
 /// A partition by its topic's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +24,7 @@ pub(crate) enum Waiter {
     /// A Produce request; `slot` is the place of this partition in its response.
     Produce { request: RequestId, slot: usize },
     /// A write of the group coordinator.
-    Group { write: u64, last_offset: i64 },
+    Group { write: WriteId, last_offset: i64 },
 }
 
 /// A partition of this broker. The high watermark of a single replica is its durable end.

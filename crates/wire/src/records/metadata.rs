@@ -149,7 +149,10 @@ impl MetadataRecord {
         let mut reader = Reader::new(value);
         let frame_version = reader.unsigned_varint()?;
         if frame_version != FRAME_VERSION {
-            return Err(DecodeError::Invalid { what: "frame version of a metadata record", value: frame_version.into() });
+            return Err(DecodeError::Invalid {
+                what: "frame version of a metadata record",
+                value: frame_version.into(),
+            });
         }
         let (key, version) = (reader.unsigned_varint()?, reader.unsigned_varint()?);
         read(key, version, &mut reader)
@@ -556,7 +559,12 @@ mod tests {
                 broker_id: 1,
                 incarnation_id: id,
                 broker_epoch: 9,
-                end_points: vec![EndPoint { name: "PLAINTEXT".into(), host: "h".into(), port: 9092, security_protocol: 0 }],
+                end_points: vec![EndPoint {
+                    name: "PLAINTEXT".into(),
+                    host: "h".into(),
+                    port: 9092,
+                    security_protocol: 0,
+                }],
                 features: vec![SupportedFeature { name: "f".into(), min: 0, max: 2 }],
                 rack: Some("r".into()),
                 fenced: true,

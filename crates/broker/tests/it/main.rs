@@ -1,0 +1,9 @@
+//! A whole node, asked over frames.
+
+mod apis;
+mod fetch;
+mod groups;
+mod harness;
+mod produce;
+mod restart;
+mod topics;

@@ -1,0 +1,176 @@
+//! Topics: created, described, deleted, refused.
+
+use shore_wire::error::ErrorCode;
+use shore_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+use shore_wire::messages::delete_topics_request::DeleteTopicState;
+use shore_wire::messages::metadata_request::MetadataRequestTopic;
+use shore_wire::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
+
+use crate::harness::Server;
+
+#[test]
+fn a_topic_is_there_as_soon_as_its_creation_is_answered() {
+    let mut server = Server::start();
+    let created = server.create_topic("orders", 3, &[("retention.ms", "1000")]);
+    assert_eq!(created.topics[0].error_code, 0);
+    assert_eq!(created.topics[0].num_partitions, 3);
+    let metadata = server.metadata(12, Some(&["orders"]));
+    let topic = &metadata.topics[0];
+    assert_eq!((topic.error_code, topic.partitions.len()), (0, 3));
+    assert_eq!(topic.topic_id, created.topics[0].topic_id);
+    assert!(topic.partitions.iter().all(|partition| partition.leader_id == 1 && partition.isr_nodes == [1]));
+    let all = server.metadata(0, None);
+    assert_eq!(all.topics.len(), 1);
+}
+
+#[test]
+fn metadata_creates_a_missing_topic_and_says_that_it_is_unknown() {
+    let mut server = Server::start();
+    let first = server.metadata(5, Some(&["fresh", "bad name"]));
+    let codes: Vec<i16> = first.topics.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(codes, [ErrorCode::UnknownTopicOrPartition.code(), ErrorCode::InvalidTopicException.code()]);
+    let second = server.metadata(5, Some(&["fresh"]));
+    assert_eq!((second.topics[0].error_code, second.topics[0].partitions.len()), (0, 1));
+}
+
+#[test]
+fn metadata_is_found_by_id_and_ids_hide_names() {
+    let mut server = Server::start();
+    let id = server.create_topic("orders", 1, &[]).topics[0].topic_id;
+    let mut by_id = MetadataRequestTopic::default();
+    by_id.topic_id = id;
+    let mut unknown = MetadataRequestTopic::default();
+    unknown.topic_id = shore_wire::messages::Uuid::from_bytes([9; 16]);
+    let mut named = MetadataRequestTopic::default();
+    named.name = Some("orders".into());
+    let mut request = MetadataRequest::default();
+    request.topics = Some(vec![by_id, unknown, named]);
+    let mut topics = server.ask(12, &request).topics;
+    topics.sort_by_key(|topic| topic.error_code);
+    let found: Vec<(i16, Option<&str>)> =
+        topics.iter().map(|topic| (topic.error_code, topic.name.as_ref().map(|name| name.as_str()))).collect();
+    assert_eq!(found, [(0, Some("orders")), (ErrorCode::UnknownTopicId.code(), None)]);
+}
+
+fn topic(name: &str, partitions: i32, factor: i16) -> CreatableTopic {
+    let mut topic = CreatableTopic::default();
+    topic.name = name.into();
+    topic.num_partitions = partitions;
+    topic.replication_factor = factor;
+    topic
+}
+
+fn assigned(name: &str, replicas: &[&[i32]]) -> CreatableTopic {
+    let mut topic = topic(name, -1, -1);
+    for (index, ids) in replicas.iter().enumerate() {
+        let mut assignment = CreatableReplicaAssignment::default();
+        assignment.partition_index = index as i32;
+        assignment.broker_ids = ids.to_vec();
+        topic.assignments.push(assignment);
+    }
+    topic
+}
+
+fn configured(name: &str, config: &str, value: Option<&str>) -> CreatableTopic {
+    let mut topic = topic(name, 1, 1);
+    let mut entry = CreatableTopicConfig::default();
+    entry.name = config.into();
+    entry.value = value.map(Into::into);
+    topic.configs.push(entry);
+    topic
+}
+
+/// As Apache Kafka 4.3.1 answered a broker with id 1.
+#[test]
+fn refusals_have_kafkas_codes_and_words() {
+    let mut server = Server::start();
+    server.create_topic("here", 1, &[]);
+    server.create_topic("a.b", 1, &[]);
+    let cases = [
+        (topic("here", 1, 1), 36, "Topic 'here' already exists."),
+        (topic("a_b", 1, 1), 17, "Topic 'a_b' collides with existing topic: a.b"),
+        (topic("", 1, 1), 17, "Topic name is invalid: the empty string is not allowed"),
+        (topic("__cluster_metadata", 1, 1), 42, "Creation of internal topic __cluster_metadata is prohibited."),
+        (topic("t", 0, 1), 37, "Number of partitions was set to an invalid non-positive value."),
+        (topic("t", 1, 0), 38, "Replication factor must be larger than 0, or -1 to use the default value."),
+        (
+            topic("t", 1, 3),
+            38,
+            "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because \
+             only 1 broker(s) are registered.",
+        ),
+        (configured("t", "nonsense", Some("1")), 40, "Unknown topic config name: nonsense"),
+        (configured("t", "retention.ms", None), 40, "Null value not supported for topic configs: retention.ms"),
+        (
+            configured("t", "retention.ms", Some("soon")),
+            40,
+            "Invalid value soon for configuration retention.ms: Not a number of type LONG",
+        ),
+        (
+            assigned("t", &[&[1], &[7]]),
+            39,
+            "The manual partition assignment includes broker 7, but no such broker is registered.",
+        ),
+        (assigned("t", &[&[1, 1]]), 39, "The manual partition assignment includes the broker 1 more than once."),
+    ];
+    for (topic, code, message) in cases {
+        let name = topic.name.clone();
+        let mut request = CreateTopicsRequest::default();
+        request.topics = vec![topic];
+        let response = server.ask(7, &request);
+        let refused = &response.topics[0];
+        let text = refused.error_message.as_ref().map_or("", |text| text.as_str());
+        assert_eq!((refused.error_code, text), (code, message), "{name}");
+    }
+    assert_eq!(server.metadata(9, None).topics.len(), 2);
+}
+
+#[test]
+fn a_validated_topic_is_not_created_and_an_assigned_one_is() {
+    let mut server = Server::start();
+    let mut request = CreateTopicsRequest::default();
+    request.topics = vec![assigned("t", &[&[1], &[1]])];
+    request.validate_only = true;
+    let response = server.ask(5, &request);
+    assert_eq!((response.topics[0].error_code, response.topics[0].num_partitions), (0, 2));
+    assert_eq!(server.metadata(9, None).topics.len(), 0);
+    request.validate_only = false;
+    assert_eq!(server.ask(2, &request).topics[0].error_code, 0);
+    assert_eq!(server.metadata(9, Some(&["t"])).topics[0].partitions.len(), 2);
+}
+
+#[test]
+fn one_name_twice_is_refused_and_two_colliding_names_are_not() {
+    let mut server = Server::start();
+    let mut request = CreateTopicsRequest::default();
+    request.topics = vec![topic("x", 1, 1), topic("x", 2, 1), topic("c.d", 1, 1), topic("c_d", 1, 1)];
+    let response = server.ask(7, &request);
+    let results: Vec<(&str, i16)> =
+        response.topics.iter().map(|topic| (topic.name.as_str(), topic.error_code)).collect();
+    assert_eq!(results, [("c.d", 0), ("c_d", 0), ("x", ErrorCode::InvalidRequest.code())]);
+}
+
+#[test]
+fn topics_are_deleted_by_name_and_by_id_and_can_come_again() {
+    let mut server = Server::start();
+    let first = server.create_topic("a", 1, &[]).topics[0].topic_id;
+    server.create_topic("b", 1, &[]);
+    server.produce("a", 0, &["old"]);
+    let mut by_id = DeleteTopicState::default();
+    by_id.topic_id = first;
+    let mut by_name = DeleteTopicState::default();
+    by_name.name = Some("b".into());
+    let mut request = DeleteTopicsRequest::default();
+    request.topics = vec![by_id, by_name];
+    let response = server.ask(6, &request);
+    assert!(response.responses.iter().all(|result| result.error_code == 0), "{response:?}");
+    assert_eq!(server.metadata(9, None).topics.len(), 0);
+    let mut old = DeleteTopicsRequest::default();
+    old.topic_names = vec!["a".into()];
+    assert_eq!(server.ask(1, &old).responses[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
+    let second = server.create_topic("a", 1, &[]).topics[0].topic_id;
+    assert_ne!(first, second);
+    assert_eq!(server.produce("a", 0, &["new"]), (0, 0));
+    let server = server.restart();
+    let _ = server;
+}
