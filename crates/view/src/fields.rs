@@ -123,10 +123,13 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     /// Reads one value. A scalar becomes a line; a struct or list becomes a line and its children.
     fn value(&mut self, depth: u8, name: &str) {
-        if let Some(inner) = self.rest.strip_prefix("Some(") {
+        let wrapped = ["Some(", "StrBytes(b", "StrBytes("].iter().find_map(|token| self.rest.strip_prefix(token));
+        if let Some(inner) = wrapped {
             self.rest = inner;
             self.value(depth, name);
             self.take(")");
+        } else if let Some(id) = self.uuid() {
+            self.line(depth, name, &id);
         } else if self.rest.starts_with('[') {
             self.list(depth, name);
         } else if let Some(at) = self.struct_body() {
@@ -136,6 +139,15 @@ impl<'a> Parser<'a> {
             let value = self.scalar();
             self.line(depth, name, value);
         }
+    }
+
+    /// A topic id or the like, as Kafka prints it.
+    fn uuid(&mut self) -> Option<String> {
+        let (numbers, rest) = self.rest.strip_prefix("Uuid([")?.split_once("])")?;
+        let bytes: Result<Vec<u8>, _> = numbers.split(", ").map(str::parse).collect();
+        let id = shore_base::Uuid(bytes.ok()?.try_into().ok()?);
+        self.rest = rest;
+        Some(id.to_string())
     }
 
     /// Where the fields begin, if a named struct comes next.
@@ -154,7 +166,12 @@ impl<'a> Parser<'a> {
         while let Some(colon) = self.rest.find(": ") {
             let field = &self.rest[..colon];
             self.rest = &self.rest[colon + 2..];
+            let lines = self.lines.len();
             self.value(below, field.trim_start_matches("r#"));
+            // The messages keep tagged fields that they do not know. They are hardly ever there.
+            if field == "unknown_tagged_fields" {
+                self.lines.truncate(lines);
+            }
             if !self.take(", ") {
                 break;
             }
@@ -292,6 +309,13 @@ mod tests {
         let expected: Vec<_> =
             expected.iter().map(|&(depth, name, value)| (depth, name.into(), value.into())).collect();
         assert_eq!(lines(&format!("{request:?}")), expected);
+    }
+
+    #[test]
+    fn ids_are_printed_as_kafka_prints_them() {
+        let text = format!("A {{ topic_id: Uuid({:?}), name: StrBytes(b\"x\") }}", [0_u8; 16]);
+        let expected = [(0, "TopicId".into(), "AAAAAAAAAAAAAAAAAAAAAA".into()), (0, "Name".into(), "\"x\"".into())];
+        assert_eq!(lines(&text), expected);
     }
 
     #[test]

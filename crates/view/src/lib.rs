@@ -2,6 +2,7 @@
 //! runs it and the page that draws it, and the pure reducers of the page's state.
 
 pub mod api;
+pub mod decode;
 pub mod fields;
 pub mod message;
 pub mod model;
