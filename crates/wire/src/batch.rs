@@ -20,6 +20,8 @@
 mod build;
 mod control;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -575,3 +575,106 @@ impl Writer {
         self.u8(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut writer = Writer::new();
+        writer.i8(-1);
+        writer.i16(-2);
+        writer.i32(-3);
+        writer.i64(-4);
+        writer.u16(5);
+        writer.bool(true);
+        writer.uuid(Uuid([6; 16]));
+        writer.string("text");
+        writer.nullable_string(None);
+        writer.compact_string("compact");
+        writer.compact_nullable_string(None);
+        writer.bytes(b"bytes");
+        writer.nullable_bytes(None);
+        writer.compact_bytes(b"");
+        writer.compact_nullable_bytes(None);
+        writer.varint_nullable_bytes(Some(b"value"));
+        writer.varint_nullable_bytes(None);
+        writer.array(&[1, 2], |writer, value| writer.i32(*value));
+        writer.compact_array(&["a", "b"], |writer, value| writer.compact_string(value));
+        writer.compact_nullable_array(None::<&[i8]>, |writer, value| writer.i8(*value));
+        writer.tagged_fields(&[(0, b"zero"), (300, b"")]);
+        writer.no_tagged_fields();
+
+        let bytes = writer.into_bytes();
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.i8(), Ok(-1));
+        assert_eq!(reader.i16(), Ok(-2));
+        assert_eq!(reader.i32(), Ok(-3));
+        assert_eq!(reader.i64(), Ok(-4));
+        assert_eq!(reader.u16(), Ok(5));
+        assert_eq!(reader.bool(), Ok(true));
+        assert_eq!(reader.uuid(), Ok(Uuid([6; 16])));
+        assert_eq!(reader.string(), Ok("text"));
+        assert_eq!(reader.nullable_string(), Ok(None));
+        assert_eq!(reader.compact_string(), Ok("compact"));
+        assert_eq!(reader.compact_nullable_string(), Ok(None));
+        assert_eq!(reader.bytes(), Ok(&b"bytes"[..]));
+        assert_eq!(reader.nullable_bytes(), Ok(None));
+        assert_eq!(reader.compact_bytes(), Ok(&b""[..]));
+        assert_eq!(reader.compact_nullable_bytes(), Ok(None));
+        assert_eq!(reader.varint_nullable_bytes(), Ok(Some(&b"value"[..])));
+        assert_eq!(reader.varint_nullable_bytes(), Ok(None));
+        assert_eq!(reader.array(Reader::i32), Ok(vec![1, 2]));
+        assert_eq!(reader.compact_array(Reader::compact_string), Ok(vec!["a", "b"]));
+        assert_eq!(reader.compact_nullable_array(Reader::i8), Ok(None));
+        let mut tags = Vec::new();
+        let known = reader.tagged_fields(|tag, value| {
+            tags.push((tag, value.remaining()));
+            Ok(tag == 0 && value.take(4).is_ok())
+        });
+        assert_eq!((known, tags), (Ok(()), vec![(0, 4), (300, 0)]));
+        assert_eq!(reader.skip_tagged_fields(), Ok(()));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn varints_of_every_length_come_back() {
+        for shift in 0..64 {
+            for value in [i64::MAX >> shift, i64::MIN >> shift, 1 << shift] {
+                let mut writer = Writer::new();
+                writer.varlong(value);
+                assert_eq!(Reader::new(writer.as_slice()).varlong(), Ok(value));
+                let value = value as i32;
+                let mut writer = Writer::new();
+                writer.varint(value);
+                assert_eq!(Reader::new(writer.as_slice()).varint(), Ok(value));
+            }
+        }
+    }
+
+    #[test]
+    fn overlong_and_unfinished_varints_are_refused() {
+        assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x1f]).unsigned_varint().is_err());
+        assert!(Reader::new(&[0x80; 5]).unsigned_varint().is_err());
+        assert!(Reader::new(&[0x80; 4]).unsigned_varint().is_err());
+        assert!(Reader::new(&[0xff; 10]).unsigned_varlong().is_err());
+        assert!(Reader::new(&[0x80; 9]).unsigned_varlong().is_err());
+        assert!(Reader::new(&[]).varint().is_err());
+    }
+
+    #[test]
+    fn claims_beyond_the_bytes_at_hand_are_refused() {
+        let claims: [&[u8]; 4] =
+            [&[0x7f, 0xff, 0xff, 0xff], &[0xff, 0xff, 0xff, 0xfe], &[0, 0, 0, 2, 1], &[0x80, 0, 0, 0]];
+        for bytes in claims {
+            assert!(Reader::new(bytes).array(Reader::i8).is_err(), "{bytes:?}");
+            assert!(Reader::new(bytes).nullable_bytes().is_err(), "{bytes:?}");
+        }
+        assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x0f]).compact_array(Reader::i8).is_err());
+        assert!(Reader::new(&[0x00, 0x01, 0xff]).string().is_err());
+        // Tags have to ascend, and a known value has to be read whole.
+        assert!(Reader::new(&[2, 1, 0, 1, 0]).skip_tagged_fields().is_err());
+        assert!(Reader::new(&[1, 0, 1, 7]).tagged_fields(|_, _| Ok(true)).is_err());
+    }
+}

@@ -84,7 +84,7 @@ impl FrameSplitter {
 
     /// The next whole frame without its length prefix, or `None` until more bytes come. After an
     /// error the stream stays refused.
-    #[allow(clippy::should_implement_trait)]
+    #[allow(clippy::should_implement_trait, reason = "a stream of frames is not over when none is there")]
     pub fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
         if let Some(error) = self.error {
             return Err(error);

@@ -10,7 +10,7 @@ use shore_wire::fetch::{
 use shore_wire::frame::{decode_response, encode_response};
 use shore_wire::messages::{self, FetchResponse, StrBytes, fetch_response};
 
-use crate::golden::frames;
+use crate::recorded::frames;
 use shore_wire::api::ApiKey;
 
 #[test]

@@ -5,3 +5,4 @@ mod batches;
 mod fetch;
 mod golden;
 mod messages;
+mod recorded;
