@@ -95,10 +95,6 @@ impl Connections {
         Some(request)
     }
 
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
     /// Connections with their peer, requests waiting, and whether one is in service.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, Role, &Arc<str>, usize, bool)> {
         self.all.iter().map(|(&conn, connection)| {

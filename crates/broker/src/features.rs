@@ -1,7 +1,5 @@
 //! Features that a cluster can be at, as Apache Kafka 4.3.1 has them.
 
-use shore_wire::records::metadata::SupportedFeature;
-
 pub(crate) struct Feature {
     pub name: &'static str,
     pub min: i16,
@@ -24,11 +22,3 @@ pub(crate) const FEATURES: &[Feature] = &[
     feature("transaction.version", 0, 2, Some(2)),
     feature("kraft.version", 0, 1, None),
 ];
-
-/// What a node says of itself when it registers.
-pub(crate) fn supported() -> Vec<SupportedFeature> {
-    FEATURES
-        .iter()
-        .map(|feature| SupportedFeature { name: feature.name.to_owned(), min: feature.min, max: feature.max })
-        .collect()
-}

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shore_base::Uuid;
-use shore_wire::records::metadata::{
-    EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord, SupportedFeature,
-};
+use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord};
 
 use crate::config::ConfigMap;
 
@@ -33,7 +31,6 @@ pub(crate) struct BrokerRegistration {
     pub epoch: i64,
     pub incarnation_id: Uuid,
     pub end_points: Vec<EndPoint>,
-    pub features: Vec<SupportedFeature>,
     pub rack: Option<String>,
     pub fenced: bool,
     pub in_controlled_shutdown: bool,
@@ -165,7 +162,6 @@ impl From<&RegisterBrokerRecord> for BrokerRegistration {
             epoch: record.broker_epoch,
             incarnation_id: record.incarnation_id,
             end_points: record.end_points.clone(),
-            features: record.features.clone(),
             rack: record.rack.clone(),
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,

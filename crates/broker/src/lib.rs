@@ -14,5 +14,7 @@ mod link;
 pub mod node;
 mod replica;
 mod topic_name;
+pub mod view;
 
 pub use node::{Durability, Input, Node, NodeConfig, Output, Role};
+pub use view::NodeView;

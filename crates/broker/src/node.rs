@@ -16,6 +16,7 @@ use crate::connection::Connections;
 use crate::controller::{Controller, ControllerOutput, Peer};
 use crate::event::Event;
 use crate::replica::{PartitionId, Stored};
+use crate::view::{self, ConnectionView, ControllerView, NodeView, StoreView};
 
 /// A node as it is configured before it boots.
 #[derive(Clone, Debug)]
@@ -218,6 +219,35 @@ impl Node {
         self.pump();
     }
 
+    /// The node as it is now. Before it has read its files there is nothing to see but its connections.
+    pub fn view(&self) -> NodeView {
+        let machines = match &self.phase {
+            Phase::Running(machines) | Phase::Stopping { machines, .. } => Some(machines),
+            Phase::Booting(_) | Phase::Stopped => None,
+        };
+        let connections = self.connections.iter().map(|(conn, role, peer, waiting, is_serving)| ConnectionView {
+            conn,
+            role,
+            peer: peer.clone(),
+            waiting,
+            is_serving,
+        });
+        NodeView {
+            node_id: self.config.node_id,
+            cluster_id: self.config.cluster_id,
+            is_ready: matches!(&self.phase, Phase::Running(machines) if machines.is_ready),
+            controller: machines.map_or(ControllerView { epoch: 0, high_watermark: 0, end_offset: 0 }, |machines| {
+                view::controller(&machines.controller)
+            }),
+            brokers: machines.map(|machines| view::brokers(&machines.broker.image)).unwrap_or_default(),
+            features: machines.map(|machines| machines.broker.image.features.clone()).unwrap_or_default(),
+            topics: machines.map(|machines| view::topics(&machines.broker)).unwrap_or_default(),
+            groups: machines.map(|machines| machines.broker.groups.view()).unwrap_or_default(),
+            connections: connections.collect(),
+            store: StoreView { is_writing: self.store.flight.is_some(), failing: self.store.failing.clone() },
+        }
+    }
+
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -250,6 +280,7 @@ impl Node {
         if let Some(machines) = self.machines() {
             (machines.controller.now, machines.controller.wall, machines.controller.observed) = (now, wall, observed);
             (machines.broker.now, machines.broker.wall, machines.broker.observed) = (now, wall, observed);
+            machines.broker.groups.observe(observed);
         }
     }
 

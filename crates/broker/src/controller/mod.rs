@@ -297,10 +297,6 @@ impl Controller {
         self.expire_fetches();
         self.expire_brokers();
     }
-
-    pub fn image(&self) -> &MetadataImage {
-        &self.image
-    }
 }
 
 /// What the first controller of a cluster writes, which is what the cluster was formatted with.

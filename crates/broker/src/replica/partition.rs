@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shore_base::{Uuid, Wall};
 use shore_log::storage::FileName;
-use shore_log::{AppendError, Appended, Log, LogConfig, Origin};
+use shore_log::{AppendError, Appended, BatchHeader, Log, LogConfig, Origin};
 use shore_wire::error::ErrorCode;
 
 use crate::api::RequestId;
@@ -109,6 +109,21 @@ impl Partition {
         Ok(appended)
     }
 
+    /// The newest batches that are in memory, oldest first.
+    pub fn newest_batches(&self, most: usize) -> Vec<BatchHeader> {
+        let end = self.log.end_offset();
+        // A batch holds at least one record, and many hold more: look back further until there are enough.
+        let mut reach = most as i64;
+        loop {
+            let from = (end - reach).max(self.log.start_offset());
+            let mut found = self.log.batches(from, end, LOOK_BACK);
+            if found.len() >= most || from <= self.log.start_offset() || reach >= LOOK_BACK as i64 {
+                return found.split_off(found.len().saturating_sub(most));
+            }
+            reach *= 8;
+        }
+    }
+
     /// Whether the log is committed up to `end`.
     pub fn is_committed(&self, end: i64) -> bool {
         self.log.high_watermark() >= end
@@ -158,6 +173,9 @@ impl Partition {
         self.waiters.drain(..).map(|(_, waiter)| waiter).collect()
     }
 }
+
+/// The most records, and batches, that a look at the newest batches goes back.
+const LOOK_BACK: usize = 1 << 15;
 
 /// A partition's directory: `orders-0`.
 pub(crate) fn directory_name(topic: &str, partition: i32) -> String {

@@ -131,7 +131,8 @@ impl FetchSessions {
         Self { slots, random, sessions: BTreeMap::new(), by_use: BTreeMap::new(), by_worth: BTreeMap::new() }
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.sessions.len()
     }
 
