@@ -75,7 +75,8 @@ pub(crate) fn leader_batch<'a>(
     check_envelope(&log.config, &view, from_client, partition)?;
     let found = check_records(&log.config, &view, partition, now)?;
 
-    let source = view.codec().ok_or_else(|| unknown_codec(partition))?;
+    let unknown = || unreadable(&BatchError::UnknownCodec { id: view.attributes() & 0x07 }, partition);
+    let source = view.codec().ok_or_else(unknown)?;
     let (target, level) = target_codec(log.config.compression, source);
     // Offsets inside compressed batches are mended, as some old clients get them wrong.
     let rebuild = (source != target && !view.is_control()) || (source != Codec::None && !found.offsets_in_order);
@@ -114,7 +115,7 @@ fn only_batch<'a>(records: &'a [u8], partition: &str) -> Result<BatchView<'a>, A
     let first = match batches.next() {
         Some(Ok(view)) => view,
         None | Some(Err(BatchError::Torn { .. })) => return Err(invalid("Record batch has no batches at all".into())),
-        Some(Err(BatchError::Magic { magic })) => {
+        Some(Err(BatchError::Magic { magic: magic @ 0..=1 })) => {
             return Err(invalid(format!("Magic {magic} in topic partition {partition} where only 2 is taken")));
         }
         Some(Err(_)) => return Err(corrupt(partition)),
@@ -356,10 +357,11 @@ fn corrupt(partition: &str) -> AppendError {
     AppendError::new(ErrorCode::CorruptMessage, format!("Record is corrupt in topic partition {partition}."))
 }
 
-fn unknown_codec(partition: &str) -> AppendError {
-    AppendError::new(ErrorCode::InvalidRecord, format!("Unknown compression codec in topic partition {partition}"))
-}
-
+/// Kafka does not expect a codec it does not know, nor bytes that do not inflate: its answer says so.
 fn unreadable(error: &BatchError, partition: &str) -> AppendError {
-    AppendError::new(ErrorCode::InvalidRecord, format!("{error} in topic partition {partition}"))
+    let code = match error {
+        BatchError::UnknownCodec { .. } | BatchError::Compression(_) => ErrorCode::UnknownServerError,
+        _ => ErrorCode::InvalidRecord,
+    };
+    AppendError::new(code, format!("{error} in topic partition {partition}"))
 }

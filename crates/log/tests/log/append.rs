@@ -71,6 +71,15 @@ fn what_a_client_must_not_send_is_refused_with_kafkas_code() {
             ErrorCode::InvalidRecord,
         ),
         (
+            "a format that never was",
+            {
+                let mut never = good.clone();
+                never[16] = 3;
+                never
+            },
+            ErrorCode::CorruptMessage,
+        ),
+        (
             "a base offset",
             {
                 let mut moved = good.clone();
@@ -94,8 +103,8 @@ fn what_a_client_must_not_send_is_refused_with_kafkas_code() {
         ),
         ("a control batch", control.to_vec(), ErrorCode::InvalidRecord),
         ("a producer without a sequence", producer(7, -1), ErrorCode::InvalidRecord),
-        ("an unknown codec", unknown_codec, ErrorCode::InvalidRecord),
-        ("what is not gzip", garbled_gzip, ErrorCode::InvalidRecord),
+        ("an unknown codec", unknown_codec, ErrorCode::UnknownServerError),
+        ("what is not gzip", garbled_gzip, ErrorCode::UnknownServerError),
     ];
     let mut disk = Disk::new(LogConfig::default());
     for (what, bytes, code) in cases {

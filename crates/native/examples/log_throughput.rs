@@ -1,5 +1,5 @@
 //! How fast a log takes and gives back batches, against copying and checksumming the same bytes:
-//! `cargo run --release -p shore-log --example throughput`.
+//! `cargo run --release -p shore --example log_throughput`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
