@@ -55,12 +55,12 @@ impl Broker {
             self.grown += passed;
             let woken: Vec<RequestId> =
                 if to > from { partition.fetches.iter().copied().collect() } else { Vec::new() };
-            for waiter in done {
-                self.append_committed(waiter);
-            }
             if to > from {
                 let partition = stored.id.partition;
                 self.emit(|| Event::HighWatermarkMoved { topic, partition, from, to });
+            }
+            for waiter in done {
+                self.append_committed(waiter);
             }
             for request in woken {
                 self.fetch_advanced(request, passed);

@@ -208,6 +208,7 @@ impl Controller {
     fn created(&self, version: i16, name: &str, id: Uuid, new: &NewTopic) -> CreatableTopicResult {
         let mut result = CreatableTopicResult::default();
         result.name = text(name);
+        result.error_message = None;
         if version >= 7 {
             result.topic_id = to_wire(id);
         }

@@ -199,6 +199,10 @@ impl Server {
         Some(decoded)
     }
 
+    pub fn raw_answer(&mut self, conn: ConnId) -> Option<Bytes> {
+        self.answers.get_mut(&conn)?.pop_front()
+    }
+
     pub fn ask<M>(&mut self, version: i16, request: &M) -> M::Response
     where
         M: KafkaRequest + RequestResponsePair,
@@ -238,10 +242,8 @@ impl Server {
     }
 
     pub fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateTopicsResponse {
-        let mut topic = CreatableTopic::default();
-        topic.name = name.into();
+        let mut topic = new_topic(name);
         topic.num_partitions = partitions;
-        topic.replication_factor = -1;
         for (name, value) in configs {
             let mut config = shore_wire::messages::create_topics_request::CreatableTopicConfig::default();
             config.name = (*name).into();
@@ -276,6 +278,15 @@ impl Server {
         let response = self.ask(9, &produce_request(topic, partition, -1, batch(values)));
         produced(&response)
     }
+}
+
+/// A topic with the broker's defaults.
+pub fn new_topic(name: &str) -> CreatableTopic {
+    let mut topic = CreatableTopic::default();
+    topic.name = name.into();
+    topic.num_partitions = -1;
+    topic.replication_factor = -1;
+    topic
 }
 
 pub fn produced(response: &ProduceResponse) -> (i64, i16) {

@@ -1,1 +1,121 @@
+//! What a restart keeps.
 
+use bytes::Bytes;
+use shore_broker::event::Event;
+use shore_log::storage::{FileName, ReadRange};
+
+use crate::fetch::fetch_values;
+use crate::harness::{Disk, Server, config};
+
+#[test]
+fn everything_is_still_there_after_a_restart_and_after_a_kill() {
+    let mut server = Server::start();
+    let id = server.create_topic("t", 2, &[("retention.ms", "123456789")]).topics[0].topic_id;
+    server.produce("t", 0, &["a", "b"]);
+    server.produce("t", 1, &["c"]);
+    let epoch = server.node.view().controller.epoch;
+    for round in 1..4 {
+        server = if round % 2 == 0 { server.restart() } else { server.crash() };
+        let metadata = server.metadata(12, Some(&["t"]));
+        assert_eq!(metadata.topics[0].topic_id, id);
+        assert!(metadata.topics[0].partitions.iter().all(|partition| partition.leader_id == 1));
+        assert_eq!(fetch_values(&mut server, "t", 0, 0)[..2], ["a", "b"]);
+        assert_eq!(fetch_values(&mut server, "t", 1, 0), ["c"]);
+        assert_eq!(server.produce("t", 0, &["more"]), (1 + round, 0));
+        let view = server.node.view();
+        assert_eq!(view.controller.epoch, epoch + round as i32);
+        assert_eq!(view.topics[0].configs["retention.ms"], "123456789");
+    }
+}
+
+#[test]
+fn leader_epochs_rise_with_each_start() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let epoch = |server: &Server| server.node.view().topics[0].partitions[0].leader_epoch;
+    assert_eq!(epoch(&server), 0);
+    server = server.crash();
+    assert_eq!(epoch(&server), 2);
+    server = server.restart();
+    assert_eq!(epoch(&server), 4);
+}
+
+#[test]
+fn the_files_of_a_node_are_kafkas() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let files: Vec<String> =
+        server.store.list(&"n1/d0".into()).into_iter().map(|entry| entry.file.as_str().to_owned()).collect();
+    for file in [
+        "n1/d0/meta.properties",
+        "n1/d0/bootstrap.checkpoint",
+        "n1/d0/__cluster_metadata-0/00000000000000000000.log",
+        "n1/d0/__cluster_metadata-0/partition.metadata",
+        "n1/d0/__cluster_metadata-0/quorum-state",
+        "n1/d0/t-0/00000000000000000000.log",
+        "n1/d0/t-0/partition.metadata",
+    ] {
+        assert!(files.iter().any(|name| name == file), "{file} is missing from {files:?}");
+    }
+    let text = read(&server, "n1/d0/meta.properties");
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("node.id=1\n") && text.contains("cluster.id=kafkashoreAAAAAAAAAAAw\n"), "{text}");
+}
+
+fn read(server: &Server, file: &str) -> Bytes {
+    server.store.read(&ReadRange { file: FileName::new(file), position: 0, len: 1 << 20 }).expect("the file")
+}
+
+#[test]
+fn a_store_of_another_cluster_is_refused_in_words() {
+    let server = Server::start();
+    let mut other = config();
+    other.cluster_id = shore_base::Uuid([9; 16]);
+    let server = Server::boot(other, server.store, Disk::Works);
+    assert!(!server.is_ready);
+    assert!(server.log.iter().any(|line| line.contains("cluster.id=kafkashoreAAAAAAAAAAAw")), "{:?}", server.log);
+}
+
+#[test]
+fn a_node_starts_as_soon_as_its_disk_works() {
+    let mut server = Server::boot(config(), Default::default(), Disk::Fails);
+    server.advance(shore_base::Duration::from_secs(2));
+    assert!(!server.is_ready);
+    server.set_disk(Disk::Works);
+    server.advance(shore_base::Duration::from_secs(2));
+    assert!(server.is_ready, "{:?}", server.log);
+    assert_eq!(server.create_topic("t", 1, &[]).topics[0].error_code, 0);
+}
+
+#[test]
+fn events_tell_what_happened_while_somebody_watches() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    assert!(server.events.is_empty());
+    server.node.observe(true);
+    server.produce("t", 0, &["a"]);
+    let told: Vec<&str> = server
+        .events
+        .iter()
+        .map(|event| match event {
+            Event::RequestReceived { .. } => "received",
+            Event::Appended { .. } => "appended",
+            Event::HighWatermarkMoved { .. } => "committed",
+            Event::RequestAnswered { .. } => "answered",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(told, ["received", "appended", "committed", "answered"]);
+}
+
+#[test]
+fn a_clone_of_a_node_goes_its_own_way() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    server.produce("t", 0, &["a"]);
+    let past = server.node.clone();
+    let before = past.view();
+    server.produce("t", 0, &["b"]);
+    assert_eq!(past.view(), before);
+    assert_ne!(server.node.view().topics, before.topics);
+}
