@@ -299,3 +299,95 @@ fn put_nullable_string(out: &mut Writer, field: &'static str, text: Option<&str>
     out.nullable_string(text);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys and values as Apache Kafka 4.3.1 wrote them to `__consumer_offsets`.
+    const KAFKAS: &[(&str, &str)] = &[
+        // An offset with leader epoch, metadata and topic id.
+        (
+            "0001000a675f35335f313237333700017400000001",
+            "0004000000000000000600000003057365656e000001a1fe12c9e5010010b910f252a61442d7962d247d78cb745f",
+        ),
+        // One with a retention of the client's own.
+        ("0001000a675f36305f313237333700017400000000", "000100000000000000050000000001a1fe12c8b5000001a1fe13b315"),
+        // A group that nobody has joined, and one that its last member has left.
+        ("00020009675f325f3132373337", "0003000000000000ffffffff000001a1fe12c7f300000000"),
+        ("00020009675f325f3132373337", "00030008636f6e73756d657200000002ffffffff000001a1fe12f0c900000000"),
+        // A generation of one static member.
+        (
+            "0002000a675f34355f3137393335",
+            "00030008636f6e73756d657200000001000572616e67650026692d34613565363435652d386232612d343236662d616563322d\
+             346163353439353432663135000001a1fe14cf4e000000010026692d34613565363435652d386232612d343236662d61656332\
+             2d346163353439353432663135000169000161000a2f3132372e302e302e310000753000002710000000000000000178",
+        ),
+    ];
+
+    #[test]
+    fn kafkas_records_are_read_and_written_byte_for_byte() {
+        for (key, value) in KAFKAS {
+            let (key, value) = (bytes_of(key), bytes_of(value));
+            let record = GroupRecord::decode(&key, Some(&value)).expect("Kafka's own record");
+            assert_eq!(record.encode(), Ok((key.into(), Some(value.into()))), "{record:?}");
+        }
+    }
+
+    #[test]
+    fn every_field_stands_where_kafka_puts_it() {
+        let (key, value) = KAFKAS[4];
+        let record = GroupRecord::decode(&bytes_of(key), Some(&bytes_of(value))).expect("Kafka's own record");
+        let GroupRecord::GroupMetadata { group, value: Some(value) } = record else { panic!("{record:?}") };
+        let member = &value.members[0];
+        assert_eq!((&*group, &*value.protocol_type, value.generation), ("g_45_17935", "consumer", 1));
+        assert_eq!((value.protocol.as_deref(), value.leader.as_ref()), (Some("range"), Some(&member.member_id)));
+        assert_eq!(&*member.member_id, "i-4a5e645e-8b2a-426f-aec2-4ac549542f15");
+        assert_eq!((member.group_instance_id.as_deref(), &*member.client_id), (Some("i"), "a"));
+        assert_eq!((&*member.client_host, &*member.assignment), ("/127.0.0.1", &b"x"[..]));
+        assert_eq!((member.rebalance_timeout, member.session_timeout), (30_000, 10_000));
+    }
+
+    #[test]
+    fn older_and_newer_versions_are_read() {
+        let offset = |key: &str, value: &str| match GroupRecord::decode(&bytes_of(key), Some(&bytes_of(value))) {
+            Ok(GroupRecord::OffsetCommit { value: Some(value), .. }) => value,
+            other => panic!("{other:?}"),
+        };
+        let key = "00010001670001740000000a";
+        // v0, v2 and v3: no expiry, no expiry, a leader epoch.
+        assert_eq!(offset(key, "0000000000000000000700016d0000000000000008").offset, 7);
+        assert_eq!(offset(key, "0002000000000000000700016d0000000000000008").commit_timestamp, 8);
+        assert_eq!(offset(key, "000300000000000000070000000500016d0000000000000008").leader_epoch, 5);
+        // The flexible group value, which nobody writes yet.
+        let value = bytes_of("000409636f6e73756d657200000001000000000000000000000100");
+        let record = GroupRecord::decode(&bytes_of("0002000167"), Some(&value));
+        assert!(matches!(record, Ok(GroupRecord::GroupMetadata { value: Some(_), .. })), "{record:?}");
+    }
+
+    #[test]
+    fn other_types_are_passed_over_and_malformed_records_refused() {
+        let other = GroupRecord::decode(&bytes_of("0003000167"), Some(b"whatever"));
+        assert_eq!(other, Ok(GroupRecord::Other { record_type: 3 }));
+        let good = bytes_of(KAFKAS[4].1);
+        for length in 0..good.len() {
+            assert!(GroupRecord::decode(&bytes_of(KAFKAS[4].0), Some(&good[..length])).is_err(), "{length} bytes");
+        }
+        assert!(GroupRecord::decode(&bytes_of("0002000167"), Some(&bytes_of("0005"))).is_err());
+        // A count of members that the bytes cannot hold.
+        let claim = bytes_of("000300000000000000000000000000000000000000000000007fffffff");
+        assert!(GroupRecord::decode(&bytes_of("0002000167"), Some(&claim)).is_err());
+    }
+
+    #[test]
+    fn a_string_that_does_not_fit_is_refused() {
+        let group = GroupRecord::GroupMetadata { group: "g".repeat(40_000).into(), value: None };
+        assert_eq!(group.encode(), Err(TooLong { field: "group" }));
+    }
+
+    fn bytes_of(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let digit = |digit: u8| char::from(digit).to_digit(16).expect("a hexadecimal digit") as u8;
+        digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    }
+}
