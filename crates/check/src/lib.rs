@@ -1,1 +1,8 @@
-//! See docs/ARCHITECTURE.md.
+//! Development only: runs of the simulator drawn from a seed, and what must hold in every one of them.
+
+pub mod checker;
+pub mod run;
+mod wire_watch;
+
+pub use checker::{Checker, Violation};
+pub use run::{Report, Settings, run};

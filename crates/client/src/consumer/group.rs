@@ -75,16 +75,16 @@ impl Membership {
 
 impl Consumer {
     pub(super) fn pump_group(&mut self) {
-        if self.config.group_id.is_none() || (self.closing && matches!(self.membership, Membership::Out)) {
+        if self.config.group_id.is_none() || (self.close_by.is_some() && matches!(self.membership, Membership::Out)) {
             return;
         }
         self.find_coordinator();
         match &self.membership {
-            Membership::Unjoined { not_before, .. } if *not_before <= self.now && !self.closing => {
+            Membership::Unjoined { not_before, .. } if *not_before <= self.now && self.close_by.is_none() => {
                 self.prepare_to_join()
             }
             Membership::Sharing { .. } => self.share_out(),
-            Membership::Dormant if self.in_poll && !self.closing => {
+            Membership::Dormant if self.in_poll && self.close_by.is_none() => {
                 self.membership = Membership::Unjoined { not_before: self.now, attempts: 0 };
                 self.prepare_to_join();
             }
@@ -456,6 +456,9 @@ impl Consumer {
 
     /// Closing: commit, give back, leave, hang up.
     pub(super) fn pump_close(&mut self) {
+        if self.close_by.is_some_and(|at| at <= self.now) {
+            return self.hang_up();
+        }
         if matches!(self.membership, Membership::Leaving) || !self.settle_commits() {
             return;
         }

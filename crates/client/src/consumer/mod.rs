@@ -176,10 +176,14 @@ pub struct Consumer {
     /// The owner has asked for records and waits.
     in_poll: bool,
     last_poll: Instant,
-    closing: bool,
+    /// It was closed; then everything is dropped as it is.
+    close_by: Option<Instant>,
     closed: bool,
     stirred: bool,
 }
+
+/// How long closing may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a response is for.
 #[derive(Clone, Debug)]
@@ -218,7 +222,7 @@ impl Consumer {
             now: Instant::ZERO,
             in_poll: false,
             last_poll: Instant::ZERO,
-            closing: false,
+            close_by: None,
             closed: false,
             stirred: false,
         }
@@ -272,6 +276,11 @@ impl Consumer {
         self.partitions.values().any(Slot::has_records)
     }
 
+    /// Whether the owner works on what it was given.
+    pub fn is_away(&self) -> bool {
+        !self.in_poll
+    }
+
     pub fn pause(&mut self, now: Instant, partitions: &[TopicPartition]) {
         self.set_paused(now, partitions, true);
     }
@@ -309,7 +318,7 @@ impl Consumer {
     /// Commits if that is automatic, leaves the group, hangs up.
     pub fn close(&mut self, now: Instant) {
         self.now = now;
-        self.closing = true;
+        self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
         self.in_poll = true;
         self.stirred = true;
     }
@@ -387,7 +396,8 @@ impl Consumer {
         }
         let now = self.now;
         // What is due and was not done now waits for an answer, not for the time.
-        let own = [self.group_wake(), self.commit_wake(), self.offsets_wake(), self.fetch_wake()];
+        let closing = self.close_by.map(|at| (at, "closing takes too long"));
+        let own = [self.group_wake(), self.commit_wake(), self.offsets_wake(), self.fetch_wake(), closing];
         let own = own.into_iter().flatten().filter(|(at, _)| *at > now);
         own.chain(self.network.next_wake()).min_by_key(|(at, _)| *at)
     }
@@ -401,7 +411,7 @@ impl Consumer {
         self.network.maybe_ask_metadata(self.now);
         self.pump_group();
         self.pump_commits();
-        if self.closing {
+        if self.close_by.is_some() {
             self.pump_close();
             return;
         }

@@ -1,0 +1,190 @@
+//! Everything that can be done to a world, as plain data. The page's buttons, the tests' scripts and
+//! the random swarms all speak it; `script.rs` gives it a text form.
+
+use std::collections::BTreeMap;
+
+use core::time::Duration;
+use shore_base::NodeId;
+use shore_client::{Acks, Assignor, OffsetReset};
+use shore_wire::compress::Codec;
+
+use crate::generator::Generator;
+use crate::speed::Speed;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    CreateTopic {
+        topic: String,
+        partitions: i32,
+        replication: i16,
+        configs: BTreeMap<String, String>,
+    },
+    DeleteTopic {
+        topic: String,
+    },
+    AddProducer(ProducerSpec),
+    AddConsumer(ConsumerSpec),
+    /// How many records a producer makes in 1,000 seconds.
+    SetRate {
+        actor: String,
+        millirate: u64,
+    },
+    /// How many records a member's owner gets through in a second; 0 for any number.
+    SetPace {
+        actor: String,
+        records_per_second: u64,
+    },
+    /// Lets a member fetch nothing for a while.
+    PauseConsumer {
+        actor: String,
+    },
+    ResumeConsumer {
+        actor: String,
+    },
+    /// The next record that a member reads of a partition.
+    Seek {
+        actor: String,
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
+    /// Commits what a member has read.
+    Commit {
+        actor: String,
+    },
+    /// Stops a client cleanly: a producer sends what it holds, a member leaves its group.
+    Stop {
+        actor: String,
+    },
+    /// Drops a client as a killed process drops: connections close, nothing is said.
+    Vanish {
+        actor: String,
+    },
+    /// One record, from a producer that is there for such records.
+    Send {
+        topic: String,
+        partition: Option<i32>,
+        key: Option<String>,
+        value: String,
+    },
+    /// Stops a node's process where it stands.
+    KillNode {
+        node: NodeId,
+    },
+    /// Takes the power away: what its disk has not synced may be gone.
+    LosePower {
+        node: NodeId,
+    },
+    /// Stops a node cleanly.
+    StopNode {
+        node: NodeId,
+    },
+    StartNode {
+        node: NodeId,
+    },
+    /// Kills a node while its disk carries out the request this many ahead.
+    CrashInCalls {
+        node: NodeId,
+        calls: u64,
+        power: bool,
+    },
+    CutLink {
+        actor: String,
+        node: NodeId,
+    },
+    HealLink {
+        actor: String,
+        node: NodeId,
+    },
+    /// Latency of every link, or of those of one actor.
+    SetLatency {
+        actor: Option<String>,
+        latency: Duration,
+        jitter: Duration,
+    },
+    SlowDisk {
+        node: NodeId,
+        latency: Duration,
+    },
+    FillDisk {
+        node: NodeId,
+    },
+    FailDisk {
+        node: NodeId,
+    },
+    HealDisk {
+        node: NodeId,
+    },
+    SetSpeed(Speed),
+}
+
+/// A client that produces on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerSpec {
+    pub name: String,
+    pub topic: String,
+    /// Records in 1,000 seconds.
+    pub millirate: u64,
+    pub generator: Generator,
+    /// How many different keys its records have; 0 for none.
+    pub keys: u32,
+    /// How many records it makes before it stops.
+    pub limit: Option<u64>,
+    pub acks: Acks,
+    pub idempotence: bool,
+    pub linger: Duration,
+    pub batch_bytes: u32,
+    pub compression: Codec,
+}
+
+impl ProducerSpec {
+    /// A producer of one `orders` record a second, otherwise with Kafka's defaults.
+    pub fn new(name: impl Into<String>, topic: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            topic: topic.into(),
+            millirate: 1_000,
+            generator: Generator::Orders,
+            keys: 20,
+            limit: None,
+            acks: Acks::All,
+            idempotence: true,
+            linger: Duration::from_millis(5),
+            batch_bytes: 16_384,
+            compression: Codec::None,
+        }
+    }
+}
+
+/// A client that reads as a member of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerSpec {
+    pub name: String,
+    pub group: String,
+    pub topics: Vec<String>,
+    /// Records its owner gets through in a second; 0 for any number.
+    pub records_per_second: u64,
+    pub assignor: Assignor,
+    pub reset: OffsetReset,
+    /// Commits on its own every so often; or only on [`Action::Commit`].
+    pub auto_commit: Option<Duration>,
+    pub session_timeout: Duration,
+    pub instance_id: Option<String>,
+}
+
+impl ConsumerSpec {
+    /// A member that reads everything from the start, otherwise with Kafka's defaults.
+    pub fn new(name: impl Into<String>, group: impl Into<String>, topic: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            group: group.into(),
+            topics: vec![topic.into()],
+            records_per_second: 0,
+            assignor: Assignor::Range,
+            reset: OffsetReset::Earliest,
+            auto_commit: Some(Duration::from_secs(5)),
+            session_timeout: Duration::from_secs(45),
+            instance_id: None,
+        }
+    }
+}

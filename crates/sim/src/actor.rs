@@ -1,0 +1,416 @@
+//! Clients with a script of their own: a producer with a rate, a member with a pace, an admin.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use core::time::Duration;
+use shore_base::{ConnId, Instant, Random, Wall};
+use shore_client::{
+    Admin, AdminCall, AdminEvent, AdminResult, CallId, ClientConfig, Consumer, ConsumerConfig, ConsumerEvent, Input,
+    Output, Producer, ProducerConfig, ProducerEvent, Record, SendError, TopicPartition,
+};
+use shore_wire::error::ErrorCode;
+
+use crate::action::{ConsumerSpec, ProducerSpec};
+use crate::event::ActorEvent;
+
+/// Names a client within its world. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActorId(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    Producer,
+    Consumer,
+    Admin,
+}
+
+#[derive(Clone)]
+pub(crate) struct Actor {
+    pub name: String,
+    pub role: RoleOf,
+    /// The world's connection behind each of the client's own numbers.
+    pub conns: BTreeMap<ConnId, ConnId>,
+}
+
+#[derive(Clone)]
+pub(crate) enum RoleOf {
+    Producer(Box<ProducerActor>),
+    Consumer(Box<ConsumerActor>),
+    Admin(Box<AdminActor>),
+}
+
+/// The time an actor is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    pub now: Instant,
+    pub wall: Wall,
+}
+
+impl Actor {
+    pub fn new(name: String, role: RoleOf) -> Self {
+        Self { name, role, conns: BTreeMap::new() }
+    }
+
+    pub fn kind(&self) -> ActorKind {
+        match self.role {
+            RoleOf::Producer(_) => ActorKind::Producer,
+            RoleOf::Consumer(_) => ActorKind::Consumer,
+            RoleOf::Admin(_) => ActorKind::Admin,
+        }
+    }
+
+    pub fn handle(&mut self, clock: Clock, input: Input) {
+        match &mut self.role {
+            RoleOf::Producer(actor) => actor.producer.handle(clock.now, input),
+            RoleOf::Consumer(actor) => actor.consumer.handle(clock.now, input),
+            RoleOf::Admin(actor) => actor.admin.handle(clock.now, input),
+        }
+    }
+
+    /// What it does of its own accord now.
+    pub fn live(&mut self, clock: Clock) {
+        match &mut self.role {
+            RoleOf::Producer(actor) => actor.live(&self.name, clock),
+            RoleOf::Consumer(actor) => actor.live(clock),
+            RoleOf::Admin(_) => {}
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Output<ActorEvent>> {
+        match &mut self.role {
+            RoleOf::Producer(actor) => actor.poll(),
+            RoleOf::Consumer(actor) => actor.poll(),
+            RoleOf::Admin(actor) => actor.poll(),
+        }
+    }
+
+    pub fn next_wake(&self) -> Option<(Instant, &'static str)> {
+        match &self.role {
+            RoleOf::Producer(actor) => actor.next_wake(),
+            RoleOf::Consumer(actor) => actor.next_wake(),
+            RoleOf::Admin(actor) => actor.admin.next_wake(),
+        }
+    }
+
+    pub fn stop(&mut self, clock: Clock) {
+        match &mut self.role {
+            RoleOf::Producer(actor) => {
+                actor.next_at = None;
+                actor.producer.close(clock.now);
+            }
+            RoleOf::Consumer(actor) => actor.consumer.close(clock.now),
+            RoleOf::Admin(actor) => actor.admin.close(clock.now),
+        }
+    }
+
+    /// Whether it has stopped and said all it had to say.
+    pub fn is_done(&self) -> bool {
+        match &self.role {
+            RoleOf::Producer(actor) => actor.producer.is_closed(),
+            RoleOf::Consumer(actor) => actor.consumer.is_closed(),
+            RoleOf::Admin(_) => false,
+        }
+    }
+}
+
+/// A producer that makes records on its own, or only those it is told to send.
+#[derive(Clone)]
+pub(crate) struct ProducerActor {
+    pub producer: Producer,
+    pub spec: ProducerSpec,
+    random: Random,
+    /// When its next record is due.
+    next_at: Option<Instant>,
+    /// Records made so far, and where the counting of the present rate began.
+    pub made: u64,
+    rate_began: (Instant, u64),
+    pub acknowledged: u64,
+    pub failed: u64,
+    events: VecDeque<ActorEvent>,
+}
+
+/// A fast producer makes all that is due once in so long.
+const TICK: Duration = Duration::from_millis(1);
+
+impl ProducerActor {
+    pub fn new(client: ClientConfig, spec: ProducerSpec, now: Instant) -> Self {
+        let random = Random::stream(client.seed, "records");
+        let idempotence = spec.idempotence && spec.acks == shore_client::Acks::All;
+        let producer = Producer::new(ProducerConfig {
+            client,
+            acks: spec.acks,
+            idempotence,
+            linger: spec.linger,
+            batch_size: spec.batch_bytes,
+            compression: spec.compression,
+            ..ProducerConfig::default()
+        });
+        let mut actor = Self {
+            producer,
+            spec,
+            random,
+            next_at: None,
+            made: 0,
+            rate_began: (now, 0),
+            acknowledged: 0,
+            failed: 0,
+            events: VecDeque::new(),
+        };
+        actor.plan(now);
+        actor
+    }
+
+    pub fn set_rate(&mut self, now: Instant, millirate: u64) {
+        self.spec.millirate = millirate;
+        self.rate_began = (now, self.made);
+        self.plan(now);
+    }
+
+    /// When the next record is due at the present rate.
+    fn plan(&mut self, now: Instant) {
+        let over = self.spec.limit.is_some_and(|limit| self.made >= limit);
+        self.next_at = (self.spec.millirate > 0 && !over).then(|| {
+            let (began, made) = self.rate_began;
+            let micros = u128::from(self.made - made) * 1_000_000_000 / u128::from(self.spec.millirate);
+            let due = began + Duration::from_micros(micros as u64);
+            if due > now { due.max(now + TICK) } else { due }
+        });
+    }
+
+    fn live(&mut self, name: &str, clock: Clock) {
+        let mut values = Vec::new();
+        let mut keys = Vec::new();
+        let first = self.made;
+        while self.next_at.is_some_and(|at| at <= clock.now) {
+            let (key, value) = self.spec.generator.record(&mut self.random, name, self.made, self.spec.keys);
+            let record = Record {
+                timestamp: clock.wall.as_millis(),
+                key: key.clone(),
+                value: Some(value.clone()),
+                ..Record::default()
+            };
+            match self.producer.send(clock.now, &self.spec.topic, record) {
+                Ok(_) => {
+                    values.push(value);
+                    keys.push(key);
+                    self.made += 1;
+                    self.plan(clock.now);
+                }
+                Err(SendError::BufferFull) => {
+                    // It goes on from here once there is room, and does not make up for the time.
+                    let later = clock.now + Duration::from_millis(100);
+                    self.rate_began = (later, self.made);
+                    self.next_at = Some(later);
+                }
+                Err(error) => {
+                    self.next_at = None;
+                    self.events.push_back(ActorEvent::Said(error.to_string()));
+                }
+            }
+        }
+        if !values.is_empty() {
+            self.events.push_back(ActorEvent::Produced { topic: self.spec.topic.clone(), first, values, keys });
+        }
+    }
+
+    /// One record that it is told to send.
+    pub fn send(
+        &mut self,
+        clock: Clock,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<String>,
+        value: String,
+    ) -> Result<(), String> {
+        let (key, value) = (key.map(Bytes::from), Bytes::from(value));
+        let timestamp = clock.wall.as_millis();
+        let record = Record { partition, timestamp, key: key.clone(), value: Some(value.clone()), headers: Vec::new() };
+        let id = self.producer.send(clock.now, topic, record).map_err(|error| error.to_string())?;
+        self.made += 1;
+        let (topic, first) = (topic.to_owned(), id.0);
+        self.events.push_back(ActorEvent::Produced { topic, first, values: vec![value], keys: vec![key] });
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Option<Output<ActorEvent>> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(Output::Event(event));
+        }
+        Some(match self.producer.poll()? {
+            Output::Dial { conn, host, port } => Output::Dial { conn, host, port },
+            Output::Send { conn, frame } => Output::Send { conn, frame },
+            Output::Hangup { conn } => Output::Hangup { conn },
+            Output::Event(ProducerEvent::Delivered { topic, partition, base_offset, records, .. }) => {
+                self.acknowledged += records.len() as u64;
+                let numbers = records.into_iter().map(|id| id.0).collect();
+                Output::Event(ActorEvent::Acknowledged { topic, partition, base_offset, numbers })
+            }
+            Output::Event(ProducerEvent::Failed { topic, partition, error, records }) => {
+                self.failed += records.len() as u64;
+                let numbers = records.into_iter().map(|id| id.0).collect();
+                Output::Event(ActorEvent::Failed { topic, partition, error: error.to_string(), numbers })
+            }
+        })
+    }
+
+    fn next_wake(&self) -> Option<(Instant, &'static str)> {
+        let next = self.next_at.map(|at| (at, "the next record"));
+        next.into_iter().chain(self.producer.next_wake()).min_by_key(|(at, _)| *at)
+    }
+}
+
+/// A member whose owner works through records at a pace.
+#[derive(Clone)]
+pub(crate) struct ConsumerActor {
+    pub consumer: Consumer,
+    pub spec: ConsumerSpec,
+    /// The owner works on what it was given until then.
+    pub busy_until: Instant,
+    pub consumed: u64,
+    pub paused: bool,
+    events: VecDeque<ActorEvent>,
+}
+
+impl ConsumerActor {
+    pub fn new(client: ClientConfig, spec: ConsumerSpec, now: Instant) -> Self {
+        // A slow owner takes little at a time, so that it is not away for long.
+        let max_poll_records = match spec.records_per_second {
+            0 => 500,
+            pace => (pace / 5).clamp(1, 500) as u32,
+        };
+        let mut consumer = Consumer::new(ConsumerConfig {
+            client,
+            group_id: Some(spec.group.clone()),
+            group_instance_id: spec.instance_id.clone(),
+            auto_offset_reset: spec.reset,
+            auto_commit: spec.auto_commit,
+            session_timeout: spec.session_timeout,
+            assignors: vec![spec.assignor],
+            max_poll_records,
+            ..ConsumerConfig::default()
+        });
+        consumer.subscribe(now, &spec.topics);
+        Self { consumer, spec, busy_until: now, consumed: 0, paused: false, events: VecDeque::new() }
+    }
+
+    pub fn set_paused(&mut self, now: Instant, paused: bool) {
+        self.paused = paused;
+        let partitions: Vec<TopicPartition> = self.consumer.assignment().cloned().collect();
+        if paused {
+            self.consumer.pause(now, &partitions);
+        } else {
+            self.consumer.resume(now, &partitions);
+        }
+    }
+
+    fn live(&mut self, clock: Clock) {
+        while self.busy_until <= clock.now && !self.consumer.is_closed() {
+            let Some(taken) = self.consumer.poll_records(clock.now) else { return };
+            let mut count = 0;
+            for records in taken {
+                count += records.records.len() as u64;
+                let shown = records.records.into_iter().map(|record| (record.offset, record.value)).collect();
+                let TopicPartition { topic, partition } = records.at;
+                self.events.push_back(ActorEvent::Consumed { topic, partition, records: shown });
+            }
+            self.consumed += count;
+            if let Some(micros) = (count * 1_000_000).checked_div(self.spec.records_per_second) {
+                self.busy_until = clock.now + Duration::from_micros(micros);
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output<ActorEvent>> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(Output::Event(event));
+        }
+        Some(match self.consumer.poll()? {
+            Output::Dial { conn, host, port } => Output::Dial { conn, host, port },
+            Output::Send { conn, frame } => Output::Send { conn, frame },
+            Output::Hangup { conn } => Output::Hangup { conn },
+            Output::Event(event) => Output::Event(self.told(event)),
+        })
+    }
+
+    fn told(&mut self, event: ConsumerEvent) -> ActorEvent {
+        let pairs =
+            |partitions: Vec<TopicPartition>| partitions.into_iter().map(|at| (at.topic, at.partition)).collect();
+        match event {
+            ConsumerEvent::Assigned { generation, partitions } => {
+                ActorEvent::Assigned { generation, partitions: pairs(partitions) }
+            }
+            ConsumerEvent::Revoked { partitions } => ActorEvent::Revoked { partitions: pairs(partitions) },
+            ConsumerEvent::Lost { partitions } => ActorEvent::Lost { partitions: pairs(partitions) },
+            ConsumerEvent::Positioned { at, offset, committed } => {
+                ActorEvent::Positioned { topic: at.topic, partition: at.partition, offset, committed }
+            }
+            ConsumerEvent::Committed { offsets } => {
+                let offsets = offsets.into_iter().map(|(at, offset)| (at.topic, at.partition, offset)).collect();
+                ActorEvent::Committed { offsets }
+            }
+            ConsumerEvent::CommitFailed { error } => ActorEvent::CommitFailed { error: error.to_string() },
+            ConsumerEvent::NoOffset { at } => ActorEvent::Said(format!("no offset to begin with at {at}")),
+            ConsumerEvent::Failed { what, error } => ActorEvent::Said(format!("{what}: {error}")),
+        }
+    }
+
+    fn next_wake(&self) -> Option<(Instant, &'static str)> {
+        let waits = self.consumer.has_records() && !self.consumer.is_closed();
+        let busy = waits.then_some((self.busy_until, "the owner is done"));
+        // Also without records: a rebalance waits for the owner to be done.
+        let away = (!waits && self.busy_until > Instant::ZERO && !self.consumer.is_closed() && self.consumer.is_away())
+            .then_some((self.busy_until, "the owner is done"));
+        busy.into_iter().chain(away).chain(self.consumer.next_wake()).min_by_key(|(at, _)| *at)
+    }
+}
+
+/// The client behind actions on topics.
+#[derive(Clone)]
+pub(crate) struct AdminActor {
+    pub admin: Admin,
+    asked: BTreeMap<CallId, String>,
+}
+
+impl AdminActor {
+    pub fn new(client: ClientConfig) -> Self {
+        Self { admin: Admin::new(client), asked: BTreeMap::new() }
+    }
+
+    pub fn call(&mut self, now: Instant, call: AdminCall, what: String) {
+        let id = self.admin.call(now, call);
+        self.asked.insert(id, what);
+    }
+
+    fn poll(&mut self) -> Option<Output<ActorEvent>> {
+        Some(match self.admin.poll()? {
+            Output::Dial { conn, host, port } => Output::Dial { conn, host, port },
+            Output::Send { conn, frame } => Output::Send { conn, frame },
+            Output::Hangup { conn } => Output::Hangup { conn },
+            Output::Event(AdminEvent { call, result }) => {
+                let what = self.asked.remove(&call).unwrap_or_default();
+                Output::Event(ActorEvent::Done { what, error: refusal(result) })
+            }
+        })
+    }
+}
+
+/// Why a call did not do what it was for.
+fn refusal(result: Result<AdminResult, shore_client::ClientError>) -> Option<String> {
+    let words = |code: i16, message: Option<&str>| {
+        let name = ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name);
+        message.map_or(name.to_owned(), |message| format!("{name}: {message}"))
+    };
+    match result {
+        Err(error) => Some(error.to_string()),
+        Ok(AdminResult::CreateTopics(response)) => {
+            let refused = response.topics.iter().find(|topic| topic.error_code != 0)?;
+            Some(words(refused.error_code, refused.error_message.as_deref()))
+        }
+        Ok(AdminResult::DeleteTopics(response)) => {
+            let refused = response.responses.iter().find(|topic| topic.error_code != 0)?;
+            Some(words(refused.error_code, refused.error_message.as_deref()))
+        }
+        Ok(_) => None,
+    }
+}
