@@ -37,3 +37,16 @@ pub fn after(millis: i32, then: impl FnOnce() + 'static) {
     let then = Closure::once_into_js(then);
     let _ = scope().set_timeout_with_callback_and_timeout_and_arguments_0(then.unchecked_ref(), millis);
 }
+
+pub async fn sleep(millis: i32) {
+    let promise = js_sys::Promise::new(&mut |resolve, _| {
+        let _ = scope().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
+    });
+    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+}
+
+/// A seed that no other cluster has. Everything that is random in it comes from this.
+pub fn entropy() -> u64 {
+    let random = || (js_sys::Math::random() * f64::from(u32::MAX)) as u64;
+    (random() << 32) ^ random() ^ (js_sys::Date::now() as u64)
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
+use shore_log::Read;
 use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest, Token};
 use shore_wire::frame::Frame;
 
@@ -217,6 +218,16 @@ impl Node {
         }
         self.wake();
         self.pump();
+    }
+
+    /// The batch that holds an offset of this node's replica, if it is in memory.
+    pub fn batch_at(&self, topic: Uuid, partition: i32, offset: i64) -> Option<Bytes> {
+        let (Phase::Running(machines) | Phase::Stopping { machines, .. }) = &self.phase else { return None };
+        let log = &machines.broker.replicas.get(PartitionId { topic, partition })?.log;
+        match log.read(offset, log.end_offset(), 1, true).ok()? {
+            Read::Ready { slices, .. } => Some(slices.concat().into()),
+            Read::Load(_) => None,
+        }
     }
 
     /// The node as it is now. Before it has read its files there is nothing to see but its connections.

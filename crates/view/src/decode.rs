@@ -169,7 +169,10 @@ fn first_name(lines: &[Field]) -> Option<Rc<str>> {
     };
     named(&["GroupId"]).or_else(|| named(&["Key", "Name", "ResourceName"])).or_else(|| {
         let keys = lines.iter().position(|line| ["CoordinatorKeys", "Groups", "TopicNames"].contains(&&*line.name))?;
-        lines.get(keys + 1).filter(|line| line.depth > lines[keys].depth).map(|line| line.value.trim_matches('"').into())
+        lines
+            .get(keys + 1)
+            .filter(|line| line.depth > lines[keys].depth)
+            .map(|line| line.value.trim_matches('"').into())
     })
 }
 
@@ -281,7 +284,8 @@ mod tests {
         let load = &about.loads[0];
         assert_eq!((&load.topic, load.partition, load.records), (&TopicRef::Name("orders".into()), 2, 2));
         let details = request_details(&frame);
-        let line = |name: &str| details.fields.iter().find(|line| &*line.name == name).map(|line| line.value.to_string());
+        let line =
+            |name: &str| details.fields.iter().find(|line| &*line.name == name).map(|line| line.value.to_string());
         assert_eq!(line("ClientId").as_deref(), Some("shop"));
         assert_eq!(line("Acks").as_deref(), Some("-1"));
         assert_eq!(line("Name").as_deref(), Some("\"orders\""));

@@ -6,6 +6,8 @@ pub mod decode;
 pub mod fields;
 pub mod message;
 pub mod model;
+pub mod screen;
 pub mod state;
 pub mod tape;
 pub mod text;
+pub mod watch;

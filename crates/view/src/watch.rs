@@ -65,7 +65,9 @@ impl Watch {
 
     pub fn details(&self, id: u64) -> Details {
         let Some(kept) = self.kept.get(&id) else {
-            return Details::Gone { why: "Its bytes are not kept any more: only those of the last requests are.".into() };
+            return Details::Gone {
+                why: "Its bytes are not kept any more: only those of the last requests are.".into(),
+            };
         };
         let response = kept.response.as_ref();
         Details::Exchange(ExchangeDetails {
@@ -144,11 +146,8 @@ impl Watch {
     }
 
     fn carried(&self, loads: &[Load]) -> Vec<Carried> {
-        let carried = |load: &Load| Carried {
-            topic: self.name(&load.topic),
-            partition: load.partition,
-            bytes: load.bytes,
-        };
+        let carried =
+            |load: &Load| Carried { topic: self.name(&load.topic), partition: load.partition, bytes: load.bytes };
         loads.iter().map(carried).collect()
     }
 

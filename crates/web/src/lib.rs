@@ -3,6 +3,7 @@
 
 pub mod pace;
 pub mod store;
+pub mod tar;
 
 #[cfg(target_arch = "wasm32")]
 pub mod lock;

@@ -90,6 +90,8 @@ impl Producer {
         let Some(target) = self.network.any_ready(self.now) else { return };
         let Some(version) = self.network.version::<InitProducerIdRequest>(target, 5) else { return };
         let mut request = InitProducerIdRequest::default();
+        // The schema's own default is an empty id, which a broker refuses.
+        request.transactional_id = None;
         request.transaction_timeout_ms = i32::MAX;
         if version >= 3 {
             request.producer_id = -1;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use js_sys::{Array, Uint8Array};
-use rexie::{ObjectStore, Rexie, TransactionMode};
-use shore_log::storage::{FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest, Token};
+use rexie::{KeyRange, ObjectStore, Rexie, TransactionMode};
+use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest, Token};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::FORMAT;
@@ -114,15 +114,42 @@ impl IdbStore {
         transaction.done().await.map(drop).map_err(rexie_error)
     }
 
-    /// The bytes of every file, for an export.
-    pub async fn read_all(&self) -> Result<Vec<(FileName, Bytes)>, StoreError> {
-        let mut all = Vec::new();
-        for entry in self.files.list(&"n1".into()) {
-            let range = ReadRange { file: entry.file.clone(), position: 0, len: entry.len };
-            let bytes = self.load(&[range]).await?.pop().unwrap_or_default();
-            all.push((entry.file, bytes));
-        }
-        Ok(all)
+    /// The files below a directory.
+    pub fn list(&self, directory: &FileName) -> Vec<FileEntry> {
+        self.files.list(directory)
+    }
+
+    /// A note of a store that somebody else may have open.
+    pub async fn peek_note(name: &str, key: &str) -> Option<Vec<u8>> {
+        let reader = open_schema(name).await.ok()?;
+        let read =
+            || async { reader.transaction(&[META], TransactionMode::ReadOnly)?.store(META)?.get(note_key(key)).await };
+        let value = read().await.ok().flatten();
+        reader.close();
+        value.and_then(|value| value.dyn_into::<Uint8Array>().ok()).map(|bytes| bytes.to_vec())
+    }
+
+    /// The bytes of every file, whether or not this version could run on them.
+    pub async fn export(name: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let reader = Rexie::builder(name).build().await.map_err(|error| describe(&error))?;
+        let read = || async {
+            let transaction = reader.transaction(&[NAMES, CHUNKS], TransactionMode::ReadOnly)?;
+            let (names, chunks) = (transaction.store(NAMES)?, transaction.store(CHUNKS)?);
+            let mut files = Vec::new();
+            for name in names.get_all_keys(None, None).await? {
+                let Some(id) = names.get(name.clone()).await?.and_then(|id| id.as_f64()) else { continue };
+                let ends = [0, u64::MAX >> 11].map(|position| js_key(ChunkKey { file: id as u64, position }));
+                let range = KeyRange::bound(&ends[0], &ends[1], None, None).map_err(rexie::Error::from)?;
+                let parts = chunks.get_all(Some(range), None).await?;
+                let parts = parts.into_iter().filter_map(|part| part.dyn_into::<Uint8Array>().ok());
+                let bytes = parts.flat_map(|part| part.to_vec()).collect();
+                files.push((name.as_string().unwrap_or_default(), bytes));
+            }
+            Ok::<_, rexie::Error>(files)
+        };
+        let files = read().await.map_err(|error| describe(&error));
+        reader.close();
+        files
     }
 
     async fn store_all(&mut self, stores: &mut Vec<(Token, Vec<StoreOp>)>, replies: &mut Vec<StoreReply>) {
@@ -194,7 +221,7 @@ impl IdbStore {
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(Vec::new()) };
         let transaction = self.reader.transaction(&[CHUNKS], TransactionMode::ReadOnly).map_err(rexie_error)?;
         let store = transaction.store(CHUNKS).map_err(rexie_error)?;
-        let range = rexie::KeyRange::bound(&js_key(*first), &js_key(*last), None, None).map_err(failed)?;
+        let range = KeyRange::bound(&js_key(*first), &js_key(*last), None, None).map_err(failed)?;
         let values = store.get_all(Some(range), None).await.map_err(rexie_error)?;
         let chunks: Vec<_> = values.into_iter().filter_map(|value| value.dyn_into::<Uint8Array>().ok()).collect();
         if chunks.len() != keys.len() {

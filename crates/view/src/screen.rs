@@ -1,0 +1,192 @@
+//! A snapshot of the world and a view of its node, as a [`Screen`].
+
+use std::rc::Rc;
+
+use shore_base::Uuid;
+use shore_broker::group::{GroupView, MemberView};
+use shore_broker::view::{LogView, NodeView, PartitionView, TopicView};
+use shore_sim::snapshot::{ActorSnapshot, Doing, PartitionSnapshot, Snapshot};
+
+use crate::message::{PartitionDetails, SegmentDetails};
+use crate::model::*;
+
+/// What the host knows and the world does not.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    pub paused: bool,
+    pub percent: u32,
+    pub requests: u64,
+    pub storage: Storage,
+    /// The last error of each producer, until a record of it is acknowledged.
+    pub producer_errors: Vec<(String, Rc<str>)>,
+}
+
+pub fn screen(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Screen {
+    Screen {
+        clock: Clock {
+            now_micros: snapshot.now.as_micros(),
+            wall_millis: snapshot.wall.as_millis(),
+            paused: host.paused,
+            percent: host.percent,
+        },
+        broker: Rc::new(Broker {
+            node: node.node_id.0,
+            cluster_id: node.cluster_id.to_string().into(),
+            ready: node.is_ready,
+            connections: node.connections.len() as u32,
+            requests: host.requests,
+        }),
+        topics: node.topics.iter().map(|view| Rc::new(topic(view))).collect(),
+        producers: snapshot.actors.iter().filter_map(|actor| producer(actor, host)).map(Rc::new).collect(),
+        groups: groups(snapshot, node),
+        storage: Rc::new(host.storage.clone()),
+    }
+}
+
+fn topic(view: &TopicView) -> Topic {
+    Topic {
+        name: view.name.as_ref().into(),
+        id: view.id.to_string().into(),
+        internal: view.is_internal,
+        partitions: view.partitions.iter().map(|view| Rc::new(partition(view))).collect(),
+    }
+}
+
+fn partition(view: &PartitionView) -> Partition {
+    let empty = Partition { index: view.partition, leader_epoch: view.leader_epoch, ..Partition::default() };
+    let Some(log) = &view.log else { return empty };
+    let batch = |header: &shore_log::BatchHeader| Batch {
+        base_offset: header.base_offset,
+        last_offset: header.last_offset,
+        records: header.count.max(0) as u32,
+        bytes: header.size,
+    };
+    Partition {
+        log_start: log.start_offset,
+        high_watermark: log.high_watermark,
+        durable_end: log.durable_end,
+        log_end: log.end_offset,
+        bytes: log.size_bytes,
+        segments: log.segments.len() as u32,
+        batches: log.batches.iter().map(batch).collect(),
+        ..empty
+    }
+}
+
+fn producer(actor: &ActorSnapshot, host: &Host) -> Option<Producer> {
+    let Doing::Producing { topic, millirate, made, acknowledged, failed, .. } = &actor.doing else { return None };
+    let error = host.producer_errors.iter().find(|(name, _)| *name == actor.name);
+    Some(Producer {
+        name: actor.name.as_str().into(),
+        topic: topic.as_str().into(),
+        rate_milli: (*millirate).min(u64::from(u32::MAX)) as u32,
+        running: *millirate > 0,
+        sent: *made,
+        acked: *acknowledged,
+        failed: *failed,
+        last_error: error.map(|(_, error)| error.clone()),
+    })
+}
+
+/// Groups as the coordinator has them, and what their members in this world know of themselves. A
+/// member that has not joined yet is already there.
+fn groups(snapshot: &Snapshot, node: &NodeView) -> Vec<Rc<Group>> {
+    let mut groups: Vec<Group> = node.groups.iter().map(|view| group(view, snapshot)).collect();
+    for actor in &snapshot.actors {
+        let Doing::Consuming { group: id, .. } = &actor.doing else { continue };
+        let place = groups.iter().position(|group| *group.id == **id).unwrap_or_else(|| {
+            groups.push(Group { id: id.as_str().into(), state: "Empty".into(), ..Group::default() });
+            groups.len() - 1
+        });
+        let members = &mut groups[place].members;
+        if !members.iter().any(|member| member.actor.as_deref() == Some(&actor.name)) {
+            members.push(Rc::new(outsider(actor)));
+        }
+    }
+    for group in &mut groups {
+        group.members.sort_by(|a, b| (&a.client_id, &a.member_id).cmp(&(&b.client_id, &b.member_id)));
+    }
+    groups.into_iter().map(Rc::new).collect()
+}
+
+fn group(view: &GroupView, snapshot: &Snapshot) -> Group {
+    let member = |member: &MemberView| Rc::new(joined(member, view, snapshot));
+    Group {
+        id: view.group.as_ref().into(),
+        state: view.state.as_str().into(),
+        protocol: view.protocol.as_deref().unwrap_or_default().into(),
+        generation: view.generation,
+        members: view.members.iter().map(member).collect(),
+        committed: view
+            .offsets
+            .iter()
+            .map(|offset| Committed {
+                topic: offset.topic.as_ref().into(),
+                partition: offset.partition,
+                offset: offset.offset,
+            })
+            .collect(),
+    }
+}
+
+fn joined(view: &MemberView, group: &GroupView, snapshot: &Snapshot) -> Member {
+    let actor = snapshot.actors.iter().find(|actor| match &actor.doing {
+        Doing::Consuming { member_id, .. } => **member_id == *view.member,
+        _ => false,
+    });
+    let told = view.assignment.iter().map(|(topic, partition)| Assigned {
+        topic: topic.as_ref().into(),
+        partition: *partition,
+        ..Assigned::default()
+    });
+    let mut member = actor.map_or_else(Member::default, outsider);
+    if member.assignment.is_empty() {
+        member.assignment = told.collect();
+    }
+    member.member_id = view.member.as_ref().into();
+    member.client_id = view.client_id.as_ref().into();
+    member.leader = group.leader.as_deref() == Some(&*view.member);
+    member
+}
+
+/// A member as it knows itself.
+fn outsider(actor: &ActorSnapshot) -> Member {
+    let name: Rc<str> = actor.name.as_str().into();
+    let mut member = Member { actor: Some(name.clone()), client_id: name, ..Member::default() };
+    if let Doing::Consuming { state, member_id, consumed, paused, partitions, .. } = &actor.doing {
+        member.member_id = if member_id.is_empty() { actor.name.as_str().into() } else { member_id.as_str().into() };
+        member.state = (*state).into();
+        member.running = !paused;
+        member.read = *consumed;
+        member.assignment = partitions.iter().map(assigned).collect();
+    }
+    member
+}
+
+fn assigned(at: &PartitionSnapshot) -> Assigned {
+    Assigned { topic: at.topic.as_str().into(), partition: at.partition, position: at.position, lag: at.lag }
+}
+
+/// A partition's segments and the files of each.
+pub fn partition_details(directory: &str, log: &LogView, files: &[(String, u64)]) -> PartitionDetails {
+    let last = log.segments.len().saturating_sub(1);
+    let segment = |(place, segment): (usize, &shore_log::SegmentInfo)| {
+        let prefix = format!("{:020}", segment.base_offset);
+        let own = files.iter().filter(|(name, _)| name.starts_with(&prefix));
+        SegmentDetails {
+            base_offset: segment.base_offset,
+            end_offset: segment.end_offset,
+            bytes: segment.size,
+            active: place == last,
+            files: own.map(|(name, len)| format!("{name}, {}", crate::text::size(*len)).into()).collect(),
+        }
+    };
+    PartitionDetails { directory: directory.into(), segments: log.segments.iter().enumerate().map(segment).collect() }
+}
+
+/// The id and the opened log of a partition.
+pub fn find<'a>(node: &'a NodeView, topic: &str, partition: i32) -> Option<(Uuid, &'a LogView)> {
+    let topic = node.topics.iter().find(|known| &*known.name == topic)?;
+    let partition = topic.partitions.iter().find(|known| known.partition == partition)?;
+    Some((topic.id, partition.log.as_ref()?))
+}

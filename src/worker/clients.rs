@@ -1,0 +1,107 @@
+//! The cluster's clients, kept beside it as script lines: they go on after a reload.
+
+use std::collections::BTreeMap;
+
+use shore_base::Duration;
+use shore_sim::Action;
+use shore_sim::action::{ConsumerSpec, ProducerSpec};
+
+pub const CLIENTS_NOTE: &str = "clients";
+
+/// By name. Invariant: each is an `AddProducer` or an `AddConsumer` of that name.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    by_name: BTreeMap<String, Action>,
+}
+
+impl Clients {
+    /// Reads what [`Clients::text`] wrote. A line of a version that is not understood is left out.
+    pub fn parse(text: &str) -> Self {
+        let mut clients = Self::default();
+        for action in text.lines().filter_map(|line| line.parse::<Action>().ok()) {
+            clients.insert(action);
+        }
+        clients
+    }
+
+    pub fn text(&self) -> String {
+        self.by_name.values().map(|action| format!("{action}\n")).collect()
+    }
+
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.by_name.values()
+    }
+
+    pub fn insert(&mut self, action: Action) {
+        let name = match &action {
+            Action::AddProducer(spec) => spec.name.clone(),
+            Action::AddConsumer(spec) => spec.name.clone(),
+            _ => return,
+        };
+        self.by_name.insert(name, action);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.by_name.remove(name);
+    }
+
+    pub fn set_rate(&mut self, name: &str, rate: u64) {
+        if let Some(Action::AddProducer(spec)) = self.by_name.get_mut(name) {
+            spec.millirate = rate;
+        }
+    }
+
+    /// `base-1`, or the first number that is free.
+    fn free_name(&self, base: &str) -> String {
+        let mut number = 1;
+        loop {
+            let name = format!("{base}-{number}");
+            if !self.by_name.contains_key(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    pub fn new_producer(&self, topic: &str, millirate: u64) -> Action {
+        let mut spec = ProducerSpec::new(self.free_name(&format!("{topic}-producer")), topic);
+        spec.millirate = millirate;
+        Action::AddProducer(spec)
+    }
+
+    pub fn new_member(&self, group: &str, topic: &str) -> Action {
+        Action::AddConsumer(member(&self.free_name(group), group, topic))
+    }
+}
+
+fn member(name: &str, group: &str, topic: &str) -> ConsumerSpec {
+    let mut spec = ConsumerSpec::new(name, group, topic);
+    // A reader of the page sees its commits, and a member that is gone, before losing patience.
+    spec.auto_commit = Some(Duration::from_secs(3));
+    spec.session_timeout = Duration::from_secs(15);
+    spec
+}
+
+pub const DEMO_TOPIC: &str = "orders";
+
+/// The topic that a new cluster begins with. It forgets: an open tab must not fill a disk.
+pub fn demo_topic() -> Action {
+    let configs = [("retention.bytes", "4194304"), ("segment.bytes", "1048576")];
+    Action::CreateTopic {
+        topic: DEMO_TOPIC.into(),
+        partitions: 3,
+        replication: 1,
+        configs: configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// Who works on it: one producer and a group of two.
+pub fn demo_clients() -> Clients {
+    let mut clients = Clients::default();
+    let mut shop = ProducerSpec::new("shop", DEMO_TOPIC);
+    shop.millirate = 2_000;
+    clients.insert(Action::AddProducer(shop));
+    clients.insert(Action::AddConsumer(member("billing-1", "billing", DEMO_TOPIC)));
+    clients.insert(Action::AddConsumer(member("billing-2", "billing", DEMO_TOPIC)));
+    clients
+}
