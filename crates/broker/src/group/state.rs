@@ -41,7 +41,8 @@ pub(super) struct InitialDelay {
     pub member_added: bool,
 }
 
-/// Members of this generation that have not sent SyncGroup, and until when they may.
+/// Members of this generation that have not sent SyncGroup, and until when they may. A static member
+/// that is replaced before it did leaves its old id here, as in Kafka: the group rebalances at the end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Syncs {
     pub pending: BTreeSet<Arc<str>>,

@@ -1,5 +1,7 @@
 //! Every rule of the coordinator as a transcript, and what no transcript can show.
 
+mod large;
+mod swarm;
 mod transcript;
 
 use std::collections::BTreeMap;
