@@ -65,7 +65,7 @@ function home(name, tarball, links = []) {
 }
 
 function node(directory, file) {
-  const env = { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1' };
+  const env = { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1', KAFKAJS_LOG_LEVEL: 'NOTHING' };
   assert.equal(execFileSync(process.execPath, [file], { cwd: directory, env, encoding: 'utf8', timeout: 60_000 }), 'first light\n');
 }
 
@@ -75,7 +75,7 @@ function typescript(directory) {
 }
 
 function jest(directory) {
-  const env = { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1' };
+  const env = { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1', KAFKAJS_LOG_LEVEL: 'NOTHING' };
   const said = quietly(process.execPath, [join(tools, 'jest', 'bin', 'jest.js'), '--detectOpenHandles', '--ci'], directory, env);
   assert.doesNotMatch(said, /open handle|did not exit/);
 }

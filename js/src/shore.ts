@@ -2,7 +2,7 @@
 import './symbols.js';
 import { createTopic } from './admin.js';
 import type { CoreOptions } from './core.js';
-import { ClosedError, InvalidOptionError, ListenError } from './errors.js';
+import { ClosedError, InvalidOptionError, ListenError, type CoreFailedError } from './errors.js';
 import { ClusterHost } from './host.js';
 import { currentPlatform, loadModule, type Platform } from './platform.js';
 import { ShoreSocket, type Line } from './socket.js';
@@ -12,6 +12,8 @@ import { parseUri } from './uri.js';
 
 /** Where in-process clients are told that the broker is; any host and port leads there. */
 const IN_PROCESS = { host: 'kafka-shore', port: 9092 } as const;
+/** How often a broker is started again on its store before it is given up. */
+const BREAKDOWNS = 3;
 const MAX_FRAME_BYTES = 104_857_600;
 
 /**
@@ -39,6 +41,9 @@ export class KafkaShore implements AsyncDisposable {
   /** Everything that starts or stops the broker, one after the other. */
   #work: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  /** Why there is no broker, if it broke down and was not started again. */
+  #broken: CoreFailedError | undefined;
+  #breakdowns = 0;
 
   private constructor(module: WebAssembly.Module, store: Store | undefined, options: CoreOptions) {
     const platform = currentPlatform();
@@ -47,7 +52,7 @@ export class KafkaShore implements AsyncDisposable {
     this.#options = options;
     this.#host = new ClusterHost(platform, module, store, {
       log: (line) => this.#emit('log', line),
-      failed: (error) => this.#emit('error', error),
+      failed: (error) => this.#recover(error),
     });
   }
 
@@ -126,6 +131,8 @@ export class KafkaShore implements AsyncDisposable {
     await this.#exclusively(async () => {
       await this.#host.discard();
       await this.#store?.clear();
+      this.#broken = undefined;
+      this.#breakdowns = 0;
       await this.#boot();
     });
   }
@@ -164,12 +171,20 @@ export class KafkaShore implements AsyncDisposable {
       ended: () => socket.ended(),
     };
     const socket: ShoreSocket = new ShoreSocket(line, this.#host.connect(peer, '127.0.0.1', true));
+    if (this.#broken) socket.destroy(this.#broken);
     return socket;
   }
 
-  #boot(): Promise<void> {
+  /** A store is as a kill left it, and the broker starts again on it; unless it breaks again and again. */
+  #recover(error: CoreFailedError): void {
+    this.#emit('error', error);
+    if (!this.#store || ++this.#breakdowns > BREAKDOWNS) this.#broken = error;
+    else void this.#exclusively(() => this.#boot()).catch(() => (this.#broken ??= error));
+  }
+
+  async #boot(): Promise<void> {
     const { host, port } = this.#advertised;
-    return this.#host.boot({ ...this.#options, advertisedHost: host, advertisedPort: port });
+    await this.#host.boot({ ...this.#options, advertisedHost: host, advertisedPort: port });
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {

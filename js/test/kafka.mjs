@@ -64,7 +64,7 @@ export async function registerCodecs() {
   });
   const lz4 = require('lz4js');
   CompressionCodecs[CompressionTypes.LZ4] = () => ({
-    compress: async (encoder) => Buffer.from(lz4.compress(encoder.buffer)),
+    compress: async (encoder) => withIndependentBlocks(Buffer.from(lz4.compress(encoder.buffer))),
     decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
   });
   const zstd = await new Promise((resolve) => require('zstd-codec').ZstdCodec.run((codec) => resolve(new codec.Simple())));
@@ -72,6 +72,13 @@ export async function registerCodecs() {
     compress: async (encoder) => Buffer.from(zstd.compress(encoder.buffer)),
     decompress: async (buffer) => Buffer.from(zstd.decompress(buffer)),
   });
+}
+
+/** Kafka takes no frames whose blocks depend on one another; a frame of one block need not say that they do. */
+function withIndependentBlocks(frame) {
+  frame[4] |= 0x20;
+  frame[6] = (require('lz4js/xxh32.js').hash(0, frame, 4, 2) >> 8) & 0xff;
+  return frame;
 }
 
 /** Java clients frame snappy: a header of 16 bytes, then blocks with their lengths. */

@@ -74,6 +74,8 @@ test('what a listener throws is the listener\'s own, and the cluster goes on', (
     const { socket, next } = dial(shore);
     socket.write(apiVersionsRequest(2));
     console.log(readApiVersions((await next()).data).correlationId);
+    socket.end();
+    first.socket.end();
   `);
   assert.deepEqual([status, stdout, stderr], [0, 'of the listener\n2\n', '']);
 });
