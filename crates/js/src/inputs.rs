@@ -7,11 +7,22 @@ use shore_log::storage::{FileEntry, FileName, StoreError, StoreReply, Token};
 /// One thing that happened. Connections are numbered by the host.
 #[derive(Debug, PartialEq)]
 pub enum Input {
-    Connect { connection: u32, peer: String },
+    Connect {
+        connection: u32,
+        peer: String,
+    },
     /// Bytes of a connection's stream, cut anywhere.
-    Data { connection: u32, bytes: Bytes },
-    Disconnect { connection: u32 },
-    Store { node: NodeId, reply: StoreReply },
+    Data {
+        connection: u32,
+        bytes: Bytes,
+    },
+    Disconnect {
+        connection: u32,
+    },
+    Store {
+        node: NodeId,
+        reply: StoreReply,
+    },
     Stop,
 }
 
