@@ -62,7 +62,7 @@ pub enum Role {
 /// What can happen to a node.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody connected; `peer` is the address that DescribeGroups shows as the client's host.
+    /// Somebody connected; `peer` is the address it comes from, which DescribeGroups shows.
     Connected { conn: ConnId, role: Role, peer: String },
     /// A whole request arrived, without its length prefix.
     Request { conn: ConnId, frame: Bytes },

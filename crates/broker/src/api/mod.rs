@@ -52,7 +52,7 @@ pub struct RequestContext {
     pub api_version: i16,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
-    /// As DescribeGroups shows it: `/127.0.0.1`.
+    /// The address that it calls from: `127.0.0.1`.
     pub client_host: Arc<str>,
     pub received_at: Instant,
 }

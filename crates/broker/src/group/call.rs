@@ -27,7 +27,7 @@ pub struct Caller<'a> {
     pub request: RequestId,
     pub version: i16,
     pub client_id: &'a str,
-    /// As DescribeGroups shows it: `/127.0.0.1`.
+    /// The address that it calls from: `127.0.0.1`.
     pub client_host: &'a str,
 }
 

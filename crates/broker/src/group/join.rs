@@ -189,7 +189,8 @@ impl Group {
             id: id.clone(),
             instance: request.group_instance_id.as_deref().map(Arc::from),
             client_id: Arc::from(caller.client_id),
-            client_host: Arc::from(caller.client_host),
+            // As Java prints an address that was not looked up.
+            client_host: Arc::from(format!("/{}", caller.client_host)),
             rebalance_timeout_ms: request.rebalance_timeout_ms,
             session_timeout_ms: request.session_timeout_ms,
             protocols: Protocol::copy_all(&request.protocols),

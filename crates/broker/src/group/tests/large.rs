@@ -83,7 +83,7 @@ fn assignment(member: &shore_wire::messages::StrBytes) -> SyncGroupRequestAssign
 }
 
 fn caller(request: u64, version: i16) -> Caller<'static> {
-    Caller { request: RequestId(request), version, client_id: "client", client_host: "/127.0.0.1" }
+    Caller { request: RequestId(request), version, client_id: "client", client_host: "127.0.0.1" }
 }
 
 /// Everything that is answered once all writes are safe.

@@ -198,7 +198,7 @@ impl Bench {
         let (now, wall) = (self.now, self.wall());
         let (head, body) = frame::decode_request_head(&frame).expect("our own frame");
         let client_id = head.client_id.unwrap_or_default();
-        let caller = Caller { request, version, client_id: &client_id, client_host: "/127.0.0.1" };
+        let caller = Caller { request, version, client_id: &client_id, client_host: "127.0.0.1" };
         let topics = letters(&self.deleted);
         let groups = &mut self.groups;
         macro_rules! decoded {

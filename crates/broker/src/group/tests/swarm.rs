@@ -169,7 +169,7 @@ impl Swarm {
         self.asked.insert(request, (client, asked));
         self.clients[client].waits = Some(request);
         let client_id = format!("c{client}");
-        let caller = Caller { request, version: 9, client_id: &client_id, client_host: "/127.0.0.1" };
+        let caller = Caller { request, version: 9, client_id: &client_id, client_host: "127.0.0.1" };
         send(&mut self.groups, self.now, WALL.at(self.now), &caller);
         self.drain();
     }
