@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use shore_base::{Duration, Instant, Uuid};
-use shore_log::AppendError;
+use shore_log::{AppendError, RecordError};
 use shore_wire::batch::BatchView;
 use shore_wire::codec::DecodeError;
 use shore_wire::compress::Codec;
@@ -74,8 +74,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         answer.partition_responses.reserve_exact(data.partition_data.len());
         for partition in &data.partition_data {
             let result = match &topic {
-                _ if !is_valid => Err(refusal(ErrorCode::InvalidRequiredAcks)),
-                Err(error) => Err(refusal(*error)),
+                _ if !is_valid => Err(Refusal::of(ErrorCode::InvalidRequiredAcks)),
+                Err(error) => Err(Refusal::of(*error)),
                 Ok(topic) => append(broker, &parked.ctx, &request, *topic, partition),
             };
             let place = (parked.topics.len(), answer.partition_responses.len());
@@ -122,16 +122,17 @@ fn append(
     request: &ProduceRequest,
     topic: Uuid,
     data: &PartitionProduceData,
-) -> Result<Done, AppendError> {
+) -> Result<Done, Refusal> {
     let id = PartitionId { topic, partition: data.index };
     let records = data.records.as_deref().unwrap_or_default();
     check_batch(ctx, request, records)?;
     let (wall, observed) = (broker.wall, broker.observed);
-    let partition = broker.leading_mut(id).map_err(refusal)?;
+    let partition = broker.leading_mut(id).map_err(Refusal::of)?;
     if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
-        return Err(refusal(ErrorCode::InvalidTopicException));
+        return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
     let appended = partition.append(records, true, wall);
+    let log_start_offset = partition.log.start_offset();
     let name = observed.then(|| partition.topic.clone());
     let (topic, partition) = (name.unwrap_or_default(), id.partition);
     match appended {
@@ -154,39 +155,72 @@ fn append(
         Err(error) => {
             let (code, message) = (error.code, &error.message);
             broker.emit(|| Event::AppendRefused { topic, partition, error: code, message: message.clone() });
-            Err(error)
+            Err(Refusal::by_log(error, log_start_offset))
         }
     }
 }
 
-/// What depends on the request's version, before the log checks the batch itself.
-fn check_batch(ctx: &RequestContext, request: &ProduceRequest, records: &[u8]) -> Result<(), AppendError> {
-    let version = ctx.api_version;
+/// What depends on the request, before the log checks the batch itself.
+fn check_batch(ctx: &RequestContext, request: &ProduceRequest, records: &[u8]) -> Result<(), Refusal> {
     if records.is_empty() {
-        let why = format!("Produce requests with version {version} must have at least one record batch per partition");
-        return Err(AppendError { message: why, ..refusal(ErrorCode::InvalidRecord) });
+        return Err(Refusal::of(ErrorCode::InvalidRecord));
+    }
+    if let Some(magic) = records.get(MAGIC_POSITION).map(|&byte| byte as i8).filter(|magic| !(0..=2).contains(magic)) {
+        let message = format!("Invalid magic found in record: {magic}");
+        return Err(Refusal { message: Some(message), ..Refusal::of(ErrorCode::CorruptMessage) });
     }
     // What is no batch is the log's to refuse.
     let Ok(batch) = BatchView::parse(records) else { return Ok(()) };
-    if version < 7 && batch.codec() == Some(Codec::Zstd) {
-        return Err(refusal(ErrorCode::UnsupportedCompressionType));
+    if ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) {
+        return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
     }
-    // No transaction can be under way where there are no transactions.
-    if batch.is_transactional() || request.transactional_id.is_some() {
-        return Err(refusal(ErrorCode::InvalidTxnState));
+    match (&request.transactional_id, batch.is_transactional()) {
+        (None, true) => Err(Refusal::of(ErrorCode::TransactionalIdAuthorizationFailed)),
+        // No transaction can be under way where there are no transactions.
+        (Some(_), _) => Err(Refusal::of(ErrorCode::InvalidTxnState)),
+        (None, false) => Ok(()),
     }
-    Ok(())
 }
 
-fn refusal(code: ErrorCode) -> AppendError {
-    AppendError { code, message: String::new(), records: Vec::new() }
+/// Where a batch, as a message of the old formats, says which format it has.
+const MAGIC_POSITION: usize = 16;
+
+/// Why a partition got nothing.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+    records: Vec<RecordError>,
+    /// Known where the log had a look at the records, -1 else.
+    log_start_offset: i64,
+}
+
+impl Refusal {
+    fn of(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new(), log_start_offset: -1 }
+    }
+
+    fn by_log(error: AppendError, log_start_offset: i64) -> Self {
+        let is_before_the_log = matches!(
+            error.code,
+            ErrorCode::CorruptMessage
+                | ErrorCode::MessageTooLarge
+                | ErrorCode::RecordListTooLarge
+                | ErrorCode::KafkaStorageError
+        );
+        Self {
+            code: error.code,
+            message: (!error.records.is_empty()).then_some(error.message),
+            records: error.records,
+            log_start_offset: if is_before_the_log { -1 } else { log_start_offset },
+        }
+    }
 }
 
 /// The answer for a partition, and what it still waits for.
 fn answer_of(
     index: i32,
     version: i16,
-    result: Result<Done, AppendError>,
+    result: Result<Done, Refusal>,
 ) -> (PartitionProduceResponse, Option<(PartitionId, i64)>) {
     let mut response = PartitionProduceResponse::default();
     response.index = index;
@@ -201,8 +235,11 @@ fn answer_of(
         }
         Err(error) => {
             refuse(&mut response, error.code);
-            if version >= 8 && !error.records.is_empty() {
-                response.error_message = Some(text(&error.message));
+            if version >= 5 {
+                response.log_start_offset = error.log_start_offset;
+            }
+            if version >= 8 {
+                response.error_message = error.message.as_deref().map(text);
                 response.record_errors = error
                     .records
                     .iter()

@@ -168,7 +168,10 @@ impl Broker {
                         continue;
                     }
                 },
-                Err(error) => refused(wanted.partition, error),
+                // Kafka has an empty list here where it has none for other errors.
+                Err(error) => {
+                    FetchedPartition { aborted_transactions: Some(Vec::new()), ..refused(wanted.partition, error) }
+                }
             };
             bytes += answer.records.iter().map(Bytes::len).sum::<usize>();
             has_error |= answer.error != ErrorCode::None || answer.diverging_epoch.is_some();

@@ -24,6 +24,9 @@ use crate::topic_name;
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: MetadataRequest = ctx.decode(body)?;
     let version = ctx.api_version;
+    if let Some(refusal) = refuse_ids(version, &request) {
+        return Ok(Served::Answer(ctx.respond(&refusal)));
+    }
     let mut response = MetadataResponse::default();
     for (id, registration) in broker.image.live_brokers() {
         let Some(end_point) = registration.end_points.first() else { continue };
@@ -51,19 +54,30 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     Ok(Served::Answer(ctx.respond(&response)))
 }
 
+/// Versions 10 and 11 have room for topic ids and cannot be asked for them: nothing else is answered.
+fn refuse_ids(version: i16, request: &MetadataRequest) -> Option<MetadataResponse> {
+    let asked = request.topics.as_deref().unwrap_or_default();
+    if version >= 12 || asked.iter().all(|topic| topic.name.is_some() && from_wire(topic.topic_id) == Uuid::ZERO) {
+        return None;
+    }
+    let describe = Describe { version, with_operations: false };
+    let mut response = MetadataResponse::default();
+    response.topics = asked
+        .iter()
+        .map(|topic| {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            describe.missing(Some(name), from_wire(topic.topic_id), ErrorCode::InvalidRequest)
+        })
+        .collect();
+    Some(response)
+}
+
 fn topics(broker: &mut Broker, version: i16, request: &MetadataRequest) -> Vec<MetadataResponseTopic> {
     let describe = Describe { version, with_operations: request.include_topic_authorized_operations };
     let all = || broker.image.named_topics().map(|(_, id, topic)| describe.topic(id, topic)).collect();
     let Some(asked) = &request.topics else { return all() };
     if version == 0 && asked.is_empty() {
         return all();
-    }
-    if version < 12 && asked.iter().any(|topic| topic.name.is_none() || from_wire(topic.topic_id) != Uuid::ZERO) {
-        let refuse = |topic: &shore_wire::messages::metadata_request::MetadataRequestTopic| {
-            let name = topic.name.as_ref().map_or("", |name| name.as_str());
-            describe.missing(Some(name), from_wire(topic.topic_id), ErrorCode::InvalidRequest)
-        };
-        return asked.iter().map(refuse).collect();
     }
     let ids: BTreeSet<Uuid> =
         asked.iter().map(|topic| from_wire(topic.topic_id)).filter(|&id| id != Uuid::ZERO).collect();

@@ -107,6 +107,7 @@ fn encode(entry: Entry, request: &DescribeConfigsRequest) -> DescribeConfigsReso
     result.is_sensitive = is_sensitive;
     result.config_source = entry.synonyms.first().map_or(entry.source, |synonym| synonym.source) as i8;
     result.config_type = entry.kind as i8;
+    result.documentation = None;
     if request.include_documentation {
         result.documentation = entry.documentation.map(text);
     }

@@ -55,10 +55,12 @@ pub(crate) enum Check {
     Any,
     AtLeast(i64),
     Between(i64, i64),
+    /// -1 for the codec's own choice, else 1 to 9.
+    GzipLevel,
     /// A fraction from 0 to 1.
     Fraction,
     OneOf(&'static [&'static str]),
-    /// A list of these, without repeats.
+    /// A list of these.
     ListOf(&'static [&'static str]),
     /// `[partition]:[broker]` pairs, or `*`.
     ThrottledReplicas,
@@ -214,6 +216,11 @@ pub(crate) fn check_topic_configs(configs: &ConfigMap) -> Result<(), String> {
         check_kind(config.kind, name, value)?;
         check_value(config, value)?;
     }
+    if configs.get("remote.storage.enable").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
+        let why = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
+                   storage.";
+        return Err(why.to_owned());
+    }
     Ok(())
 }
 
@@ -244,12 +251,16 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
         Check::Between(least, _) if number() < *least => refuse(text, format!("Value must be at least {least}")),
         Check::Between(_, most) if number() > *most => refuse(text, format!("Value must be no more than {most}")),
         Check::AtLeast(_) | Check::Between(..) => Ok(()),
+        Check::GzipLevel if !matches!(number(), -1 | 1..=9) => {
+            refuse(text, "Value must be between 1 and 9 or equal to -1".to_owned())
+        }
+        Check::GzipLevel => Ok(()),
         Check::Fraction => {
             let fraction = text.parse::<f64>().expect("the type was checked");
             if fraction < 0.0 {
-                refuse(text, "Value must be at least 0".to_owned())
+                refuse(&format!("{fraction:?}"), "Value must be at least 0".to_owned())
             } else if fraction > 1.0 {
-                refuse(text, "Value must be no more than 1".to_owned())
+                refuse(&format!("{fraction:?}"), "Value must be no more than 1".to_owned())
             } else {
                 Ok(())
             }
@@ -262,9 +273,6 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
             let items: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
             match items.iter().find(|item| !allowed.contains(item)) {
                 Some(item) => refuse(item, format!("String must be one of: {}", allowed.join(", "))),
-                None if items.iter().enumerate().any(|(at, item)| items[..at].contains(item)) => {
-                    refuse(&format!("[{}]", items.join(", ")), "Configuration has duplicate entries.".to_owned())
-                }
                 None => Ok(()),
             }
         }
@@ -277,8 +285,9 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
             if text.is_empty() || text == "*" || text.split(',').all(pair) {
                 Ok(())
             } else {
+                let items: Vec<&str> = text.split(',').map(str::trim).collect();
                 refuse(
-                    text,
+                    &format!("[{}]", items.join(", ")),
                     format!(
                         "{name} must be the literal '*' or a list of replicas in the following format: \
                          [partitionId]:[brokerId],[partitionId]:[brokerId],..."

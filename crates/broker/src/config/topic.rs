@@ -20,7 +20,7 @@ const LONG_MAX: &str = "9223372036854775807";
 pub(crate) const TOPIC_CONFIGS: &[TopicConfig] = &[
     topic("cleanup.policy", List, "delete", Some("log.cleanup.policy"), ListOf(&["compact", "delete"]),
         "What becomes of old data: delete whole segments, keep only the latest record of each key, or both."),
-    topic("compression.gzip.level", Int, "-1", Some("compression.gzip.level"), Between(-1, 9),
+    topic("compression.gzip.level", Int, "-1", Some("compression.gzip.level"), GzipLevel,
         "The level at which the broker compresses with gzip, where compression.type is gzip."),
     topic("compression.lz4.level", Int, "9", Some("compression.lz4.level"), Between(1, 17),
         "The level at which the broker compresses with lz4, where compression.type is lz4."),

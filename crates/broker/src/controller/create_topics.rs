@@ -178,7 +178,7 @@ impl Controller {
         if factor > registered {
             return refuse(format!(
                 "The target replication factor of {factor} cannot be reached because only {registered} broker(s) are \
-                 registered."
+                 registered or some brokers have all their log directories cordoned."
             ));
         }
         if partitions > MAX_RECORDS_PER_REQUEST {

@@ -49,7 +49,7 @@ fn what_cannot_be_produced_is_refused_with_kafkas_codes() {
         (6, "t", 0, 1, zstd.clone(), ErrorCode::UnsupportedCompressionType),
         (7, "t", 0, 1, zstd, ErrorCode::None),
         (9, "__consumer_offsets", 0, -1, batch(&["a"]), ErrorCode::InvalidTopicException),
-        (9, "t", 0, -1, batch_with(transactional, &["a"]), ErrorCode::InvalidTxnState),
+        (9, "t", 0, -1, batch_with(transactional, &["a"]), ErrorCode::TransactionalIdAuthorizationFailed),
         (9, "t", 0, -1, Bytes::new(), ErrorCode::InvalidRecord),
     ];
     for (version, topic, partition, acks, records, error) in cases {

@@ -97,7 +97,7 @@ fn refusals_have_kafkas_codes_and_words() {
             topic("t", 1, 3),
             38,
             "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because \
-             only 1 broker(s) are registered.",
+             only 1 broker(s) are registered or some brokers have all their log directories cordoned.",
         ),
         (configured("t", "nonsense", Some("1")), 40, "Unknown topic config name: nonsense"),
         (configured("t", "retention.ms", None), 40, "Null value not supported for topic configs: retention.ms"),
