@@ -316,11 +316,10 @@ impl Node {
                 break;
             }
         }
-        if let Phase::Stopping { is_fenced: true, .. } = self.phase {
-            if self.store.flight.is_none() && self.store.retry_at.is_none() {
-                self.phase = Phase::Stopped;
-                self.outputs.push_back(Output::Stopped);
-            }
+        let is_stored = self.store.flight.is_none() && self.store.retry_at.is_none();
+        if matches!(self.phase, Phase::Stopping { is_fenced: true, .. }) && is_stored {
+            self.phase = Phase::Stopped;
+            self.outputs.push_back(Output::Stopped);
         }
     }
 
@@ -381,12 +380,10 @@ impl Node {
                 }
             }
             BrokerOutput::ShutDown => {
-                if let Phase::Stopping { machines, is_fenced } = &mut self.phase {
-                    if !*is_fenced {
-                        *is_fenced = true;
-                        machines.broker.close_logs();
-                        machines.controller.log.close();
-                    }
+                if let Phase::Stopping { machines, is_fenced: is_fenced @ false } = &mut self.phase {
+                    *is_fenced = true;
+                    machines.broker.close_logs();
+                    machines.controller.log.close();
                 }
             }
         }
@@ -457,10 +454,8 @@ impl Node {
         let is_memory = self.config.durability == Durability::Memory;
         let is_synced = self.config.durability == Durability::Synced;
         let mut moved = false;
-        if is_memory {
-            if let Some(machines) = self.machines() {
-                moved = machines.memory_is_durable();
-            }
+        if let Some(machines) = self.machines().filter(|_| is_memory) {
+            moved = machines.memory_is_durable();
         }
         if self.store.flight.is_some() || self.store.retry_at.is_some() {
             return moved;

@@ -236,14 +236,11 @@ impl Controller {
             self.outputs.push_back(ControllerOutput::Respond { peer, frame: failed });
         }
         let mut replay = MetadataReplay::default();
-        self.image = loop {
-            match replay.step(&self.log) {
-                ReplayStep::Done => break replay.image,
-                // The metadata log is never evicted from memory.
-                ReplayStep::Load(_) => panic!("the metadata log is in memory"),
-                ReplayStep::Corrupt(why) => panic!("{why}"),
-            }
-        };
+        match replay.step(&self.log) {
+            ReplayStep::Done => self.image = replay.image,
+            ReplayStep::Load(_) => panic!("the metadata log is never evicted from memory"),
+            ReplayStep::Corrupt(why) => panic!("{why}"),
+        }
         if !self.is_active() {
             self.begin_epoch();
         }

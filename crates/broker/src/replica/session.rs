@@ -539,7 +539,7 @@ mod tests {
         for (now, from_follower, size, gets_one) in cases {
             let mut sessions = sessions(1);
             open(&mut sessions, &[(0, 0), (1, 0)]);
-            let wanted = vec![(0..size).map(|partition| (partition, 0)).collect::<Vec<_>>()];
+            let wanted = [(0..size).map(|partition| (partition, 0)).collect::<Vec<_>>()];
             let mut request = request(0, 0, &wanted[0], &[]);
             request.replica_id = if from_follower { 2 } else { -1 };
             let context = sessions.begin(now, &request, V12);
