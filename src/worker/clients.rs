@@ -78,7 +78,7 @@ fn member(name: &str, group: &str, topic: &str) -> ConsumerSpec {
     let mut spec = ConsumerSpec::new(name, group, topic);
     // A reader of the page sees its commits, and a member that is gone, before losing patience.
     spec.auto_commit = Some(Duration::from_secs(3));
-    spec.session_timeout = Duration::from_secs(15);
+    spec.session_timeout = Duration::from_secs(6);
     spec
 }
 
