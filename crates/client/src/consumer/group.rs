@@ -256,11 +256,11 @@ impl Consumer {
         self.generation = response.generation_id;
         self.next_heartbeat = self.now + self.config.heartbeat_interval;
         let leads = response.leader.as_bytes() == self.member_id.as_bytes();
+        let name = response.protocol_name.map(|name| name.into_string()).unwrap_or_default();
         if !leads || (version >= 9 && response.skip_assignment) {
             self.assigned_counts = None;
-            return self.sync(Vec::new());
+            return self.sync(&name, Vec::new());
         }
-        let name = response.protocol_name.map(|name| name.into_string()).unwrap_or_default();
         let Some(assignor) = Assignor::from_name(&name) else {
             return self.fail("joining the group", ClientError::Unsupported("this assignor"));
         };
@@ -293,6 +293,7 @@ impl Consumer {
         }
         let counts: BTreeMap<String, i32> =
             topics.filter_map(|topic| Some((topic.clone(), cluster.partition_count(topic)?))).collect();
+        let chosen = assignor.name();
         let shares = assignor.assign(&counts, members);
         self.assigned_counts = Some(counts);
         let share = |(member, partitions): (String, Vec<_>)| {
@@ -302,10 +303,11 @@ impl Consumer {
             share
         };
         let shares = shares.into_iter().map(share).collect();
-        self.sync(shares);
+        self.sync(chosen, shares);
     }
 
-    fn sync(&mut self, assignments: Vec<SyncGroupRequestAssignment>) {
+    /// `protocol` is what the group chose: from version 5 on everybody has to repeat it.
+    fn sync(&mut self, protocol: &str, assignments: Vec<SyncGroupRequestAssignment>) {
         let Some(target) = self.coordinator_ready() else { return self.rejoin_later() };
         let Some(version) = self.network.version::<SyncGroupRequest>(target, 5) else { return };
         let mut request = SyncGroupRequest::default();
@@ -317,12 +319,7 @@ impl Consumer {
         }
         if version >= 5 {
             request.protocol_type = Some(StrBytes::from("consumer"));
-            let chosen = match &self.membership {
-                Membership::Sharing { assignor, .. } => Some(assignor.name()),
-                // The broker only compares it with what the group chose; leaving it out is allowed.
-                _ => None,
-            };
-            request.protocol_name = chosen.map(StrBytes::from);
+            request.protocol_name = Some(StrBytes::from(protocol));
         }
         request.assignments = assignments;
         let timeout = (self.config.max_poll_interval + Duration::from_secs(5)).max(self.config.client.request_timeout);
