@@ -50,12 +50,18 @@ impl Log {
     }
 
     /// Drops the oldest segment, if all of it is committed and durable, and says how many bytes that
-    /// freed: for a host whose memory is all the disk there is.
+    /// freed: for a host whose memory is all the disk there is. Its files go at once, without
+    /// `file.delete.delay.ms`, because the room that they take is what is wanted.
     pub fn drop_oldest(&mut self, now: Wall) -> Option<u64> {
         let size = self.segments[0].size;
         let mut is_first = true;
         let dropped = self.delete_oldest_while(now, |_| std::mem::take(&mut is_first));
-        (dropped > 0).then_some(size)
+        if dropped == 0 {
+            return None;
+        }
+        let files = self.deleting.drain(..).flat_map(|(_, files)| files);
+        self.ops.extend(files.map(|file| StoreOp::Delete { file }));
+        Some(size)
     }
 
     fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
