@@ -141,7 +141,7 @@ const args = process.argv.slice(2)
 const strict = args.includes('--strict')
 const at = args.indexOf('--bootstrap')
 const outside = at >= 0 ? args[at + 1] : process.env.KAFKA_BOOTSTRAP
-const names = args.filter((arg, index) => !arg.startsWith('--') && index - 1 !== at)
+const names = args.filter((arg, index) => !arg.startsWith('--') && !(at >= 0 && index === at + 1))
 const unknown = names.find(name => !(name in CLIENTS))
 if (unknown) {
   console.error(`there is no client ${unknown}; there are ${Object.keys(CLIENTS).join(', ')}`)

@@ -1,0 +1,251 @@
+//! One client's socket: what it sent, what it waits for, what it is owed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Instant;
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+
+use crate::buffers::Buffers;
+use crate::inbound::{Inbound, Progress, Refused};
+use crate::outbound::Outbound;
+
+/// Requests of one connection that may be without their answer; then nothing more is read from it.
+const MAX_IN_FLIGHT: usize = 100;
+/// Bytes of requests of one connection that may be without their answer.
+const MAX_IN_FLIGHT_BYTES: usize = 32 << 20;
+/// Answers of one connection that may wait for it to read; then nothing more is read from it.
+const MAX_OWED_BYTES: usize = 4 << 20;
+/// How much one connection may bring in one turn, so that the others get theirs.
+const TURN_BYTES: usize = 4 << 20;
+
+pub struct Connection {
+    pub socket: TcpStream,
+    pub peer: SocketAddr,
+    inbound: Inbound,
+    outbound: Outbound,
+    in_flight: InFlight,
+    /// The socket said so and has not blocked since.
+    pub readable: bool,
+    pub writable: bool,
+    /// The peer has sent its last byte; what it is owed is still written.
+    ended: bool,
+    /// The last time a whole request came or an answer left.
+    pub last_active: Instant,
+}
+
+impl Connection {
+    pub fn new(socket: TcpStream, peer: SocketAddr, max_frame: usize, now: Instant) -> Self {
+        Self {
+            socket,
+            peer,
+            inbound: Inbound::new(max_frame),
+            outbound: Outbound::default(),
+            in_flight: InFlight::default(),
+            readable: false,
+            writable: true,
+            ended: false,
+            last_active: now,
+        }
+    }
+
+    /// The next requests, as many as this turn and the limits allow. The caller asks again next turn if
+    /// [`Connection::wants_turn`].
+    pub fn receive(&mut self, buffers: &Buffers, now: Instant, mut take: impl FnMut(Bytes)) -> Result<(), Refused> {
+        let mut budget = TURN_BYTES;
+        loop {
+            while self.may_take() {
+                let Some(frame) = self.inbound.take() else { break };
+                budget = budget.saturating_sub(frame.len() + 4);
+                self.last_active = now;
+                self.in_flight.begin(&frame);
+                take(frame);
+            }
+            if self.inbound.has_ready() || !self.may_take() || !self.readable || self.ended || budget == 0 {
+                return Ok(());
+            }
+            match self.inbound.read(&mut self.socket, buffers)? {
+                Progress::Some => {}
+                Progress::Blocked => self.readable = false,
+                Progress::End => self.ended = true,
+            }
+        }
+    }
+
+    /// Whether there may be more to receive without waiting for the socket.
+    pub fn wants_turn(&self) -> bool {
+        self.may_take() && (self.inbound.has_ready() || (self.readable && !self.ended))
+    }
+
+    fn may_take(&self) -> bool {
+        self.outbound.bytes() < MAX_OWED_BYTES
+            && self.in_flight.requests.len() < MAX_IN_FLIGHT
+            && self.in_flight.bytes < MAX_IN_FLIGHT_BYTES
+    }
+
+    /// The answer to the oldest request that gets one.
+    pub fn answer(&mut self, parts: &[Bytes]) {
+        self.in_flight.end();
+        self.outbound.push(parts);
+    }
+
+    /// Writes what the socket takes.
+    pub fn send(&mut self, now: Instant) -> io::Result<()> {
+        if self.writable && self.outbound.bytes() > 0 {
+            let before = self.outbound.bytes();
+            self.writable = self.outbound.write(&mut self.socket)?;
+            if self.outbound.bytes() < before {
+                self.last_active = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has gone and nothing is left to do for it.
+    pub fn is_done(&self) -> bool {
+        self.ended && !self.inbound.has_ready() && (self.in_flight.requests.is_empty() && self.outbound.bytes() == 0)
+    }
+
+    /// Whether the next move is ours. Otherwise the time since the last activity counts as idle, also for a
+    /// peer that does not read what it is owed.
+    pub fn waits_for_us(&self) -> bool {
+        !self.in_flight.requests.is_empty() && self.outbound.bytes() == 0
+    }
+
+    pub fn held(&self) -> Held {
+        Held { in_flight: self.in_flight.bytes, unfinished: self.inbound.unfinished_bytes() }
+    }
+
+    pub fn close(self, buffers: &Buffers) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.inbound.give_back(buffers);
+    }
+}
+
+/// Memory that requests take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Held {
+    /// Requests without their answer.
+    pub in_flight: usize,
+    /// Requests whose end has not come.
+    pub unfinished: usize,
+}
+
+impl Held {
+    /// Counts a change from `before` to `after`.
+    pub fn change(&mut self, before: Self, after: Self) {
+        self.in_flight = self.in_flight + after.in_flight - before.in_flight;
+        self.unfinished = self.unfinished + after.unfinished - before.unfinished;
+    }
+}
+
+/// Requests without their answer, oldest first. A connection's answers come in the order of its requests.
+#[derive(Default)]
+struct InFlight {
+    requests: VecDeque<Request>,
+    bytes: usize,
+}
+
+struct Request {
+    bytes: usize,
+    answered: bool,
+}
+
+impl InFlight {
+    fn begin(&mut self, frame: &[u8]) {
+        let request = Request { bytes: frame.len(), answered: !is_fire_and_forget(frame) };
+        // Without an answer nothing would say that it is done; behind others it is done with them.
+        if request.answered || !self.requests.is_empty() {
+            self.bytes += request.bytes;
+            self.requests.push_back(request);
+        }
+    }
+
+    fn end(&mut self) {
+        self.pop();
+        while self.requests.front().is_some_and(|request| !request.answered) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(request) = self.requests.pop_front() {
+            self.bytes -= request.bytes;
+        }
+    }
+}
+
+/// Whether this is a Produce request with acks=0: the only one that gets no answer.
+fn is_fire_and_forget(frame: &[u8]) -> bool {
+    produce_acks(frame) == Some(0)
+}
+
+fn produce_acks(frame: &[u8]) -> Option<i16> {
+    let short = |at: usize| Some(i16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
+    if short(0)? != 0 {
+        return None;
+    }
+    let version = short(2)?;
+    // Key, version, correlation id, then the client id.
+    let mut at = 10 + usize::try_from(short(8)?).unwrap_or(0);
+    if version >= 9 {
+        // No tagged fields are defined for the header; a null or empty transactional id is one byte.
+        at += 1;
+        let len = *frame.get(at)?;
+        at += 1 + usize::from(len.saturating_sub(1));
+    } else if version >= 3 {
+        at += 2 + usize::try_from(short(at)?).unwrap_or(0);
+    }
+    short(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Produce request up to and with its acks.
+    fn produce(version: i16, client: &str, transactional_id: Option<&str>, acks: i16) -> Vec<u8> {
+        let mut frame = [&0_i16.to_be_bytes()[..], &version.to_be_bytes(), &7_i32.to_be_bytes()].concat();
+        frame.extend((client.len() as i16).to_be_bytes());
+        frame.extend(client.as_bytes());
+        if version >= 9 {
+            frame.push(0);
+            frame.push(transactional_id.map_or(0, |id| id.len() as u8 + 1));
+        } else if version >= 3 {
+            frame.extend(transactional_id.map_or(-1, |id| id.len() as i16).to_be_bytes());
+        }
+        frame.extend(transactional_id.unwrap_or_default().as_bytes());
+        frame.extend(acks.to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn acks_are_read_in_every_version() {
+        for version in 0..=13 {
+            for acks in [0, 1, -1] {
+                for id in [None, Some("tx").filter(|_| version >= 3)] {
+                    assert_eq!(produce_acks(&produce(version, "me", id, acks)), Some(acks), "version {version}");
+                }
+            }
+        }
+        assert_eq!(produce_acks(&[0, 3, 0, 0]), None, "not a Produce request");
+        assert_eq!(produce_acks(&[0, 0, 0, 9]), None, "cut short");
+    }
+
+    #[test]
+    fn requests_without_an_answer_end_with_the_one_before_them() {
+        let (asked, forgotten) = (produce(9, "", None, 1), produce(9, "", None, 0));
+        let mut in_flight = InFlight::default();
+        in_flight.begin(&forgotten);
+        assert!(in_flight.requests.is_empty());
+        for frame in [&asked, &forgotten, &forgotten, &asked] {
+            in_flight.begin(frame);
+        }
+        in_flight.end();
+        assert_eq!(in_flight.requests.len(), 1);
+        in_flight.end();
+        assert_eq!((in_flight.requests.len(), in_flight.bytes), (0, 0));
+    }
+}
