@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::{BatchError, BatchView, TimestampType};
-use crate::codec::Reader;
 use crate::compress::{Codec, inflation_cap};
 
 /// A batch's records, inflated if they were compressed. Iterate `&records`.
@@ -56,7 +55,7 @@ impl<'a> Records<'a> {
     }
 
     pub fn iter(&self) -> RecordIter<'_> {
-        RecordIter { rest: Reader::new(&self.payload), records: self, index: 0 }
+        RecordIter { rest: Cursor { bytes: &self.payload }, records: self, index: 0 }
     }
 }
 
@@ -114,9 +113,9 @@ impl<'a> Iterator for Headers<'a> {
         if self.count == 0 {
             return None;
         }
-        let mut reader = Reader::new(self.bytes);
-        let header = read_header(&mut reader).expect("headers are checked before they are handed out");
-        self.bytes = reader.rest();
+        let mut cursor = Cursor { bytes: self.bytes };
+        let header = cursor.header().expect("headers are checked before they are handed out");
+        self.bytes = cursor.bytes;
         self.count -= 1;
         Some(header)
     }
@@ -128,16 +127,10 @@ impl<'a> Iterator for Headers<'a> {
 
 impl ExactSizeIterator for Headers<'_> {}
 
-fn read_header<'a>(reader: &mut Reader<'a>) -> Option<Header<'a>> {
-    let key = reader.varint_nullable_bytes().ok()??;
-    let value = reader.varint_nullable_bytes().ok()?;
-    Some(Header { key, value })
-}
-
 /// Reads records one by one. Ends after its first error.
 #[derive(Clone, Debug)]
 pub struct RecordIter<'r> {
-    rest: Reader<'r>,
+    rest: Cursor<'r>,
     records: &'r Records<'r>,
     index: i32,
 }
@@ -148,17 +141,17 @@ impl<'r> Iterator for RecordIter<'r> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index == self.records.count {
-            if self.rest.is_empty() {
+            if self.rest.bytes.is_empty() {
                 return None;
             }
-            self.rest = Reader::new(&[]);
+            self.rest = Cursor { bytes: &[] };
             return Some(Err(BatchError::BadCount { count: self.records.count }));
         }
         let record = self.read();
         match record {
             Ok(_) => self.index += 1,
             Err(_) => {
-                self.rest = Reader::new(&[]);
+                self.rest = Cursor { bytes: &[] };
                 self.index = self.records.count;
             }
         }
@@ -174,27 +167,26 @@ impl<'r> RecordIter<'r> {
     #[inline]
     fn read(&mut self) -> Result<Record<'r>, BatchError> {
         let bad = |what| BatchError::BadRecord { index: self.index, what };
-        if self.rest.is_empty() {
+        if self.rest.bytes.is_empty() {
             return Err(BatchError::BadCount { count: self.records.count });
         }
-        let length = self.rest.varint().map_err(|_| bad("its length is cut off"))?;
+        let length = self.rest.varint().ok_or_else(|| bad("its length is cut off"))?;
         let length = usize::try_from(length).map_err(|_| bad("its length is negative"))?;
-        let body = self.rest.take(length).map_err(|_| bad("it ends after the batch"))?;
-        let mut body = Reader::new(body);
-        let attributes = body.i8().map_err(|_| bad("its attributes are cut off"))?;
-        let timestamp_delta = body.varlong().map_err(|_| bad("its timestamp is malformed"))?;
-        let offset_delta = body.varint().map_err(|_| bad("its offset is malformed"))?;
-        let key = body.varint_nullable_bytes().map_err(|_| bad("its key is malformed"))?;
-        let value = body.varint_nullable_bytes().map_err(|_| bad("its value is malformed"))?;
-        let count = body.varint().map_err(|_| bad("its header count is cut off"))?;
+        let mut body = Cursor { bytes: self.rest.take(length).ok_or_else(|| bad("it ends after the batch"))? };
+        let attributes = body.take(1).ok_or_else(|| bad("its attributes are cut off"))?[0] as i8;
+        let timestamp_delta = body.varlong().ok_or_else(|| bad("its timestamp is malformed"))?;
+        let offset_delta = body.varint().ok_or_else(|| bad("its offset is malformed"))?;
+        let key = body.nullable().ok_or_else(|| bad("its key is malformed"))?;
+        let value = body.nullable().ok_or_else(|| bad("its value is malformed"))?;
+        let count = body.varint().ok_or_else(|| bad("its header count is cut off"))?;
         if count < 0 {
             return Err(bad("its header count is negative"));
         }
-        let headers = Headers { bytes: body.rest(), count };
+        let headers = Headers { bytes: body.bytes, count };
         for _ in 0..count {
-            read_header(&mut body).ok_or_else(|| bad("a header is malformed"))?;
+            body.header().ok_or_else(|| bad("a header is malformed"))?;
         }
-        if !body.is_empty() {
+        if !body.bytes.is_empty() {
             return Err(bad("it is longer than its fields"));
         }
         let records = self.records;
@@ -207,5 +199,80 @@ impl<'r> RecordIter<'r> {
             value,
             headers,
         })
+    }
+}
+
+/// The fields of records, where a reader that words its errors would cost more than the fields.
+#[derive(Clone, Copy, Debug)]
+struct Cursor<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<i32> {
+        let value = u32::try_from(self.unsigned(5)?).ok()?;
+        Some((value >> 1) as i32 ^ -((value & 1) as i32))
+    }
+
+    #[inline]
+    fn varlong(&mut self) -> Option<i64> {
+        let value = self.unsigned(10)?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    /// Most take a byte or two: lengths, and deltas within a batch.
+    #[inline]
+    fn unsigned(&mut self, longest: usize) -> Option<u64> {
+        match *self.bytes {
+            [first @ 0..0x80, ref rest @ ..] => {
+                self.bytes = rest;
+                Some(u64::from(first))
+            }
+            [first, second @ 0..0x80, ref rest @ ..] => {
+                self.bytes = rest;
+                Some(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => self.long_unsigned(longest),
+        }
+    }
+
+    #[cold]
+    fn long_unsigned(&mut self, longest: usize) -> Option<u64> {
+        let mut value = 0_u64;
+        for (index, &byte) in self.bytes.iter().take(longest).enumerate() {
+            // The tenth byte has room for one bit only.
+            if index == 9 && byte > 0x01 {
+                return None;
+            }
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                self.bytes = &self.bytes[index + 1..];
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Bytes after their length; -1 is null.
+    #[inline]
+    fn nullable(&mut self) -> Option<Option<&'a [u8]>> {
+        match self.varint()? {
+            -1 => Some(None),
+            length => self.take(usize::try_from(length).ok()?).map(Some),
+        }
+    }
+
+    fn header(&mut self) -> Option<Header<'a>> {
+        let key = self.nullable()??;
+        let value = self.nullable()?;
+        Some(Header { key, value })
     }
 }
