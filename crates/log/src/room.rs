@@ -13,14 +13,14 @@ pub(crate) struct Room {
     last_block: usize,
     /// Full blocks of the largest size, oldest first: one handle each, without bytes.
     full: VecDeque<BytesMut>,
+    /// Blocks that were filled since the last [`Room::shrink`].
+    filled: usize,
 }
 
 const SMALLEST_BLOCK: usize = 4 * 1024;
 const LARGEST_BLOCK: usize = 1024 * 1024;
 /// How many full blocks are looked at for one that is free.
 const LOOKED_AT: usize = 4;
-/// How many free blocks are kept.
-const FREE_BLOCKS: usize = 2;
 
 impl Clone for Room {
     fn clone(&self) -> Self {
@@ -43,6 +43,7 @@ impl Room {
         let full = std::mem::take(&mut self.rest);
         if self.last_block == LARGEST_BLOCK {
             self.full.push_back(full);
+            self.filled += 1;
         }
         let free = self.full.iter_mut().take(LOOKED_AT).position(|block| block.try_reclaim(needed.max(LARGEST_BLOCK)));
         self.rest = match free.and_then(|index| self.full.remove(index)) {
@@ -54,13 +55,17 @@ impl Room {
         };
     }
 
-    /// Gives back the memory of blocks that nobody needs. Called when slices were dropped.
+    /// Gives back the memory of blocks that nobody needs: as many free ones are kept as were filled
+    /// since the last time. Called when slices were dropped.
     pub fn shrink(&mut self) {
-        let mut free = 0;
+        let mut kept = std::mem::take(&mut self.filled);
         self.full.retain_mut(|block| {
-            let is_free = block.try_reclaim(LARGEST_BLOCK);
-            free += usize::from(is_free);
-            !is_free || free <= FREE_BLOCKS
+            if !block.try_reclaim(LARGEST_BLOCK) {
+                return true;
+            }
+            let keep = kept > 0;
+            kept = kept.saturating_sub(1);
+            keep
         });
     }
 }
@@ -99,6 +104,6 @@ mod tests {
         assert!(room.full.len() >= 9, "blocks in use stay");
         drop(held);
         room.shrink();
-        assert!(room.full.len() <= FREE_BLOCKS + 1);
+        assert!(room.full.is_empty(), "nothing was filled since");
     }
 }
