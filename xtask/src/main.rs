@@ -6,6 +6,7 @@ mod layers;
 mod lint;
 mod parts;
 mod runner;
+mod seeds;
 mod serve;
 mod setup;
 

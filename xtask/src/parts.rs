@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::runner::{Outcome, Run, root};
-use crate::{docs, layers, lint, serve, setup};
+use crate::{docs, layers, lint, seeds, serve, setup};
 
 pub struct Part {
     pub name: &'static str,
@@ -95,7 +95,7 @@ fn wasm(_: bool) -> Outcome {
             .args(line.split_whitespace())
             .go()
     };
-    test("-p shore-wire --test node")?;
+    test("-p shore-wire --lib")?;
     test("-p shore-check --test node")?;
     test("-p shore-check --test browser")?;
     test("-p shore-web --test browser")
@@ -161,9 +161,8 @@ pub fn fuzz(arguments: &[String]) -> Outcome {
     if let Some(unknown) = targets.iter().find(|target| !known.contains(&target.as_str())) {
         return Err(format!("there is no fuzz target `{unknown}`; there are {}", known.join(", ")));
     }
+    seeds::write()?;
     for target in known.iter().filter(|name| targets.is_empty() || targets.iter().any(|target| target == *name)) {
-        let corpus = format!("fuzz/corpus/{target}");
-        std::fs::create_dir_all(root().join(&corpus)).map_err(|error| format!("{corpus}: {error}"))?;
         Run::line("cargo +nightly fuzz run").args([*target, "--", &format!("-max_total_time={seconds}")]).go()?;
     }
     Ok(())

@@ -1,0 +1,145 @@
+//! What is measured, the same on every target.
+
+use bytes::Bytes;
+use shore_base::Random;
+use shore_wire::batch::{BatchBuilder, BatchOptions, BatchView, Header};
+use shore_wire::compress::Codec;
+use shore_wire::error::ErrorCode;
+use shore_wire::fetch::{FetchResponseBuilder, FetchedPartition, FetchedTopic};
+use shore_wire::frame::{decode_request, decode_request_head, encode_request};
+use shore_wire::messages::{ProduceRequest, StrBytes, produce_request};
+
+/// How long a case runs at least, and how often: the best run counts.
+const MILLIS: f64 = 60.0;
+const RUNS: usize = 5;
+
+/// A case and what it did in a second: GB of input, as far as that is its measure.
+pub struct Measured {
+    pub name: String,
+    pub gigabytes: f64,
+    pub microseconds: f64,
+}
+
+/// Runs every case. `now` is a clock in milliseconds.
+pub fn measure(now: &dyn Fn() -> f64) -> Vec<Measured> {
+    let mut measured = Vec::new();
+    let mut case = |name: String, bytes: usize, work: &mut dyn FnMut() -> usize| {
+        let seconds = best_seconds(now, work);
+        measured.push(Measured { name, gigabytes: bytes as f64 / seconds / 1e9, microseconds: seconds * 1e6 });
+    };
+    for (label, size) in [("1 KiB", 1 << 10), ("16 KiB", 1 << 14), ("1 MiB", 1 << 20)] {
+        let mut bytes = vec![0; size];
+        Random::stream(1, "bench").fill(&mut bytes);
+        case(format!("CRC-32C, ours, {label}"), size, &mut || shore_wire::crc32c::crc32c(&bytes) as usize);
+        case(format!("CRC-32C, crate crc32c, {label}"), size, &mut || crc32c::crc32c(&bytes) as usize);
+    }
+    for (label, size) in [("16 KiB", 1 << 14), ("1 MiB", 1 << 20)] {
+        let batch = batch(size, Codec::None);
+        case(format!("batch checked and walked, {label} of 100 B records"), batch.len(), &mut || walk(&batch));
+        case(format!("batch built, {label} of 100 B records"), batch.len(), &mut || {
+            self::batch(size, Codec::None).len()
+        });
+        let produce = produce(&batch);
+        case(format!("Produce request read, one batch of {label}"), produce.len(), &mut || read_produce(&produce));
+        case(format!("Fetch response written, one slice of {label}"), batch.len(), &mut || write_fetch(&batch));
+    }
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let size = 1 << 20;
+        let plain = batch(size, Codec::None);
+        let compressed = codec.compress(&plain, None).expect("compressible");
+        let name = codec.name();
+        case(format!("{name} compresses 1 MiB"), plain.len(), &mut || {
+            codec.compress(&plain, None).map_or(0, |c| c.len())
+        });
+        case(format!("{name} inflates 1 MiB"), plain.len(), &mut || {
+            codec.decompress(&compressed, 2 * size).map_or(0, |inflated| inflated.len())
+        });
+    }
+    measured
+}
+
+fn best_seconds(now: &dyn Fn() -> f64, work: &mut dyn FnMut() -> usize) -> f64 {
+    let mut rounds = 1;
+    let mut best = f64::INFINITY;
+    let mut runs = 0;
+    while runs < RUNS {
+        let start = now();
+        for _ in 0..rounds {
+            std::hint::black_box(work());
+        }
+        let millis = now() - start;
+        if millis < MILLIS {
+            rounds *= 2;
+            continue;
+        }
+        best = best.min(millis / 1e3 / rounds as f64);
+        runs += 1;
+    }
+    best
+}
+
+fn batch(size: usize, codec: Codec) -> Bytes {
+    let mut batch = BatchBuilder::new(BatchOptions { codec, ..BatchOptions::default() });
+    let mut id = 0_i64;
+    while batch.estimated_size() + 110 <= size {
+        let value = format!(
+            r#"{{"id":{id:06},"item":"item-{:03}","quantity":{:02},"price":{:05},"note":"none"}}"#,
+            id % 137,
+            id % 13,
+            id * 7919 % 99_991
+        );
+        batch.append(1_700_000_000_000 + id, Some(&id.to_be_bytes()), Some(value.as_bytes()), [] as [Header; 0]);
+        id += 1;
+    }
+    batch.finish()
+}
+
+fn walk(bytes: &[u8]) -> usize {
+    let batch = BatchView::parse(bytes).expect("our own batch");
+    assert!(batch.crc_matches());
+    let records = batch.records(usize::MAX).expect("our own records");
+    records.iter().map(|record| record.map_or(0, |record| record.value.map_or(0, <[u8]>::len))).sum()
+}
+
+fn produce(batch: &Bytes) -> Bytes {
+    let mut partition = produce_request::PartitionProduceData::default();
+    partition.records = Some(batch.clone());
+    let mut topic = produce_request::TopicProduceData::default();
+    topic.name = StrBytes::from("orders");
+    topic.partition_data.push(partition);
+    let mut request = ProduceRequest::default();
+    request.acks = -1;
+    request.topic_data.push(topic);
+    encode_request(1, Some("bench"), 9, &request).expect("our own request").body()
+}
+
+fn read_produce(frame: &Bytes) -> usize {
+    let (head, body) = decode_request_head(frame).expect("our own head");
+    let request: ProduceRequest = decode_request(body, head.api_version).expect("our own request");
+    request.topic_data[0].partition_data[0].records.as_ref().map_or(0, Bytes::len)
+}
+
+fn write_fetch(records: &Bytes) -> usize {
+    let partition =
+        FetchedPartition { error: ErrorCode::None, records: vec![records.clone()], ..FetchedPartition::default() };
+    let topic = FetchedTopic { name: StrBytes::from("orders"), partitions: vec![partition], ..FetchedTopic::default() };
+    FetchResponseBuilder { topics: vec![topic], ..FetchResponseBuilder::default() }.finish(1, 12).len()
+}
+
+/// What the native half asks the WebAssembly one for: a line a case, `name;gigabytes;microseconds`.
+#[cfg(target_arch = "wasm32")]
+mod in_node {
+    use wasm_bindgen::prelude::wasm_bindgen;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(js_namespace = performance)]
+        fn now() -> f64;
+    }
+
+    #[wasm_bindgen]
+    pub fn run() -> String {
+        let lines = super::measure(&|| now());
+        lines.iter().map(|case| format!("{};{};{}\n", case.name, case.gigabytes, case.microseconds)).collect()
+    }
+}

@@ -1,0 +1,5 @@
+#![no_main]
+
+use shore_wire::compress::Codec;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shore_fuzz::inflate(Codec::Snappy, bytes));
