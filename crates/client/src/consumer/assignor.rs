@@ -1,11 +1,12 @@
 //! Who reads which partition: Kafka's range, round-robin and sticky assignors, eager.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sticky;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use core::fmt;
 
-use super::protocol;
 use crate::cluster::TopicPartition;
 
 /// How a group's leader shares out partitions.
@@ -39,7 +40,7 @@ impl Assignor {
         match self {
             Self::Range => range(counts, &members, &mut assignment),
             Self::RoundRobin => round_robin(counts, &members, &mut assignment),
-            Self::Sticky => sticky(counts, &members, &mut assignment),
+            Self::Sticky => sticky::assign(counts, &members, &mut assignment),
         }
         assignment
     }
@@ -116,91 +117,9 @@ fn round_robin(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: 
     }
 }
 
-/// Everybody keeps what they had as far as that is balanced; the rest goes to those who have least.
-fn sticky(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment) {
-    let mut free: BTreeSet<TopicPartition> = counts
-        .iter()
-        .filter(|(topic, _)| members.iter().any(|member| member.wants(topic)))
-        .flat_map(|(topic, &count)| (0..count).map(|partition| TopicPartition::new(topic.clone(), partition)))
-        .collect();
-    let all = free.len();
-    let equal = members.iter().all(|member| {
-        let topics: BTreeSet<&String> = member.topics.iter().collect();
-        topics == members[0].topics.iter().collect()
-    });
-    // With equal subscriptions nobody keeps more than their share, and only so many keep the larger one.
-    let least = all / members.len().max(1);
-    let mut larger = all % members.len().max(1);
-    for (member, owned) in claims(members, &free) {
-        let mut kept = 0;
-        for at in owned {
-            let may_keep = !equal || kept < least || (kept == least && larger > 0);
-            if may_keep && free.remove(&at) {
-                if equal && kept == least {
-                    larger -= 1;
-                }
-                kept += 1;
-                give(assignment, member, at);
-            }
-        }
-    }
-    for at in free {
-        let takers = members.iter().filter(|member| member.wants(&at.topic));
-        // The first of those with the fewest.
-        if let Some(member) = takers.min_by_key(|member| assignment[&member.id].len()) {
-            give(assignment, member, at);
-        }
-    }
-    balance(members, assignment);
-    for partitions in assignment.values_mut() {
-        partitions.sort();
-    }
-}
-
-/// What each member says it had; a partition that two claim is the later generation's.
-fn claims<'a>(members: &[&'a Member], existing: &BTreeSet<TopicPartition>) -> Vec<(&'a Member, Vec<TopicPartition>)> {
-    let mut owners: BTreeMap<TopicPartition, (i32, usize)> = BTreeMap::new();
-    for (index, member) in members.iter().enumerate() {
-        let Some(Ok((owned, generation))) = member.user_data.as_deref().map(protocol::decode_sticky) else { continue };
-        for at in owned.into_iter().filter(|at| existing.contains(at) && member.wants(&at.topic)) {
-            let owner = owners.entry(at).or_insert((generation, index));
-            if generation > owner.0 {
-                *owner = (generation, index);
-            }
-        }
-    }
-    let mut claims: Vec<(&Member, Vec<TopicPartition>)> = members.iter().map(|member| (*member, Vec::new())).collect();
-    for (at, (_, index)) in owners {
-        claims[index].1.push(at);
-    }
-    claims
-}
-
-/// Moves partitions from those who have most to those who have two fewer and want them.
-fn balance(members: &[&Member], assignment: &mut Assignment) {
-    loop {
-        let mut moved = false;
-        for taker in members {
-            let few = assignment[&taker.id].len();
-            let giver = members
-                .iter()
-                .filter(|giver| assignment[&giver.id].iter().any(|at| taker.wants(&at.topic)))
-                .max_by_key(|giver| assignment[&giver.id].len());
-            let Some(giver) = giver.filter(|giver| assignment[&giver.id].len() > few + 1) else { continue };
-            let owned = assignment.get_mut(&giver.id).expect("every member has an entry");
-            let index = owned.iter().rposition(|at| taker.wants(&at.topic)).expect("chosen for having one");
-            let at = owned.remove(index);
-            give(assignment, taker, at);
-            moved = true;
-        }
-        if !moved {
-            return;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::protocol;
     use super::*;
 
     fn member(id: &str, topics: &[&str]) -> Member {
@@ -279,6 +198,54 @@ mod tests {
                     assert!(sizes.clone().max().unwrap_or(0) - sizes.min().unwrap_or(0) <= 1);
                 }
             }
+        }
+    }
+
+    /// What Java's assignors of kafka-clients 4.3.1 made of random groups: partitions of each topic, then
+    /// members as `id/instance/topics/generation:owned`, then what each was given. The sticky ones go on
+    /// for four rounds in which members, topics and memories come and go.
+    const JAVAS: &[(&str, &str)] = &[
+        ("equal subscriptions", include_str!("assignor/equal.txt")),
+        ("different subscriptions", include_str!("assignor/different.txt")),
+    ];
+
+    #[test]
+    fn java_would_assign_the_same() {
+        for (name, vectors) in JAVAS {
+            for line in vectors.lines() {
+                let (given, expected) = line.split_once(" =").expect("an assignment");
+                let mut words = given.split(' ');
+                let assignor = words.next().and_then(Assignor::from_name).expect("an assignor");
+                let topics = words.next().expect("topics").split(',').map(|topic| topic.split_at(1));
+                let topics = topics.map(|(topic, count)| (topic.to_owned(), count.parse().expect("a count"))).collect();
+                let members: Vec<Member> = words.map(described).collect();
+                let shares = assignor.assign(&topics, &members);
+                let shown = |id: &str| {
+                    let share: Vec<String> =
+                        shares[id].iter().map(|at| format!("{}{}", at.topic, at.partition)).collect();
+                    if share.is_empty() { " -".to_owned() } else { format!(" {}", share.join(",")) }
+                };
+                let shown: String = members.iter().map(|member| shown(&member.id)).collect();
+                assert_eq!(shown, expected, "{name}: {line}");
+            }
+        }
+    }
+
+    fn described(word: &str) -> Member {
+        let mut parts = word.split('/');
+        let mut next = || parts.next().expect("four parts");
+        let (id, instance, topics, memory) = (next(), next(), next(), next());
+        let user_data = memory.split_once(':').map(|(generation, owned)| {
+            let owned = owned.split(',').filter(|at| *at != "-").map(|at| at.split_at(1));
+            let owned: Vec<TopicPartition> =
+                owned.map(|(topic, index)| TopicPartition::new(topic, index.parse().expect("a partition"))).collect();
+            protocol::encode_sticky(&owned, generation.parse().expect("a generation"))
+        });
+        Member {
+            id: id.to_owned(),
+            instance_id: (instance != "-").then(|| instance.to_owned()),
+            topics: topics.chars().map(String::from).collect(),
+            user_data,
         }
     }
 }
