@@ -4,8 +4,9 @@
 //   node scripts/build.mjs
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 
@@ -31,24 +32,34 @@ export async function build() {
 
 /** The glue goes to src/wasm, where the TypeScript imports it; the code goes to dist. */
 function buildCore() {
-  run('cargo', ['build', '--package', 'shore-js', '--target', 'wasm32-unknown-unknown', '--profile', 'web'], root);
+  run('cargo', ['build', '--locked', '--package', 'shore-js', '--target', 'wasm32-unknown-unknown', '--profile', 'web'], root);
   bindgen(join(target, 'wasm32-unknown-unknown', 'web', 'shore_js.wasm'), glue);
-  const built = join(glue, 'kafka_shore_bg.wasm');
-  const optimised = join(dist, 'kafka-shore.wasm');
-  if (spawnSync('wasm-opt', ['--version']).status === 0) {
-    run('wasm-opt', ['-O3', '--all-features', built, '-o', optimised], root);
-  } else {
+  optimise(join(glue, 'kafka_shore_bg.wasm'), join(dist, 'kafka-shore.wasm'));
+}
+
+/** Takes minutes, so the result is kept for as long as the core does not change. */
+function optimise(built, optimised) {
+  if (spawnSync('wasm-opt', ['--version']).status !== 0) {
     console.log('wasm-opt is not there (npm ci in xtask/tools brings it): the wasm is larger than it could be');
     cpSync(built, optimised);
+    return;
   }
+  const kept = join(target, 'npm-core', `${createHash('sha256').update(readFileSync(built)).digest('hex')}.wasm`);
+  if (!existsSync(kept)) {
+    rmSync(dirname(kept), { recursive: true, force: true });
+    mkdirSync(dirname(kept), { recursive: true });
+    run('wasm-opt', ['-Os', '--all-features', built, '-o', `${kept}.part`], root);
+    renameSync(`${kept}.part`, kept);
+  }
+  cpSync(kept, optimised);
 }
 
 /** JavaScript that loads `wasm` from whatever module it is given. */
-export function bindgen(wasm, out) {
+function bindgen(wasm, out) {
   run('wasm-bindgen', ['--target', 'web', '--omit-default-module-path', '--out-dir', out, '--out-name', 'kafka_shore', wasm], root);
 }
 
-export async function buildHost() {
+async function buildHost() {
   const entry = (name) => join(js, 'src', 'entry', `${name}.ts`);
   const common = {
     bundle: true,
@@ -85,7 +96,7 @@ export async function buildHost() {
   });
 }
 
-export function buildTypes() {
+function buildTypes() {
   const tsc = join(js, 'node_modules', 'typescript', 'bin', 'tsc');
   run(process.execPath, [tsc, '--project', 'tsconfig.json'], js);
   run(process.execPath, [tsc, '--project', 'tsconfig.types.json'], js);
@@ -108,7 +119,7 @@ function kib(bytes) {
   return `${(bytes / 1024).toFixed(0)} KiB`;
 }
 
-export function run(command, args, cwd) {
+function run(command, args, cwd) {
   execFileSync(command, args, { cwd, stdio: 'inherit' });
 }
 

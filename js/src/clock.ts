@@ -1,7 +1,9 @@
-/** At most this much of real time passes for the cluster between two looks at the clock. */
+/** Real time beyond what the host meant to sleep that passes for the cluster between two looks at the clock. */
 const STEP_MILLIS = 250;
-/** How often the clock is looked at while something is due, so that no step reaches the cap. */
-const LOOK_MILLIS = 200;
+/** The longest sleep while clients are connected: a longer one could not be told from a stopped process. */
+const ATTENTIVE_MILLIS = 200;
+/** The longest that `setTimeout` can. */
+const ASLEEP_MILLIS = 2 ** 31 - 1;
 
 /**
  * The cluster's own time, in microseconds since it began. It follows real time in capped steps: a
@@ -11,11 +13,8 @@ const LOOK_MILLIS = 200;
 export class Clock {
   #micros = 0;
   #lastReal = performance.now();
+  #sleepMillis = 0;
   #wallOffset = Date.now();
-
-  get micros(): number {
-    return this.#micros;
-  }
 
   /** What the wall clock read when the cluster's time was zero, in milliseconds. */
   get wallOffset(): number {
@@ -27,15 +26,18 @@ export class Clock {
     const real = performance.now();
     const elapsed = Math.max(0, real - this.#lastReal);
     this.#lastReal = real;
-    const step = due === undefined ? elapsed : Math.min(elapsed, STEP_MILLIS);
+    const step = due === undefined ? elapsed : Math.min(elapsed, this.#sleepMillis + STEP_MILLIS);
+    this.#sleepMillis = 0;
     this.#micros += Math.round(step * 1000);
     // The wall clock of records is that of the clients outside, whatever the cluster slept through.
     if (step < elapsed) this.#wallOffset = Date.now() - Math.floor(this.#micros / 1000);
     return this.#micros;
   }
 
-  /** How long to sleep before looking at the clock again. */
-  sleepMillis(due: number): number {
-    return Math.min(LOOK_MILLIS, Math.max(0, Math.ceil((due - this.#micros) / 1000)));
+  /** How long to sleep before looking at the clock again; with clients there are sessions to expire. */
+  sleep(due: number, hasClients: boolean): number {
+    const longest = hasClients ? ATTENTIVE_MILLIS : ASLEEP_MILLIS;
+    this.#sleepMillis = Math.min(longest, Math.max(0, Math.ceil((due - this.#micros) / 1000)));
+    return this.#sleepMillis;
   }
 }

@@ -27,7 +27,7 @@ const MERGED_OPS = 4096;
 
 /**
  * Drives one cluster: collects what happens until the event loop comes round, takes one turn of the
- * core, and hands out what follows. Idle, it holds no timer at all.
+ * core, and hands out what follows. With no clients it sleeps until something is due.
  */
 export class ClusterHost implements CoreHandler {
   readonly #platform: Platform;
@@ -218,7 +218,7 @@ export class ClusterHost implements CoreHandler {
       this.#sleep = undefined;
       if (this.#clock.advance(this.#due) >= this.#due!) this.#turn();
       else this.#rest();
-    }, this.#clock.sleepMillis(this.#due));
+    }, this.#clock.sleep(this.#due, this.#connections.size > 0));
     this.#sleep.hold(this.#isAwaited());
   }
 
