@@ -149,7 +149,7 @@ impl<'a> Shares<'a> {
                 let at = &self.group.partitions[*partition];
                 (at.partition, at.topic.clone())
             });
-            let most = self.least + usize::from(self.group.partitions.len() % self.group.members.len() > 0);
+            let most = self.least + usize::from(self.larger > 0);
             if owned.len() < self.least {
                 self.below.push(member);
             } else if owned.len() >= most && larger < self.larger {
