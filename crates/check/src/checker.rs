@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use shore_base::Instant;
+use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind};
 
@@ -261,6 +262,28 @@ impl Checker {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Looks into a node: the marks of every partition stand in their order, and nothing that a consumer may
+    /// read can still be lost.
+    pub fn look_at(&mut self, at: Instant, node: &NodeView) {
+        let mut broken = Vec::new();
+        for topic in &node.topics {
+            for (partition, log) in topic.partitions.iter().filter_map(|p| Some((p.partition, p.log.as_ref()?))) {
+                let marks =
+                    [log.start_offset, log.last_stable_offset, log.high_watermark, log.durable_end, log.end_offset];
+                if !marks.is_sorted() {
+                    let what = format!(
+                        "{}-{partition} has its start, stable, committed, durable and last offset at {marks:?}",
+                        topic.name
+                    );
+                    broken.push(("1: log start <= stable <= high watermark <= log end", what));
+                }
+            }
+        }
+        for (rule, what) in broken {
+            self.broken(at, rule, what);
         }
     }
 

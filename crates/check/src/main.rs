@@ -1,9 +1,9 @@
-//! Runs seeds from the command line (`cargo xtask sim`): `seed N` one, `seeds COUNT [FROM]` many, `trace N` one
-//! with its trace.
+//! Runs seeds from the command line (`cargo xtask sim`): `seed N` one, `seeds COUNT [FROM]` many, `hashes`
+//! prints what the replay tests compare with, `trace N` and `events N` tell one run line by line.
 
 use std::process::ExitCode;
 
-use shore_check::{Settings, run};
+use shore_check::{Report, Settings, run};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,8 +15,10 @@ fn main() -> ExitCode {
         ["seeds", count, from] => number(count)
             .and_then(|count| Ok((count, number(from)?)))
             .map(|(count, from)| seeds(from, from + count, false)),
-        ["trace", seed] => number(seed).map(trace),
-        _ => Err("usage: cargo xtask sim seed N | seeds COUNT [FROM] | trace N".to_owned()),
+        ["hashes"] => Ok(hashes()),
+        ["trace", seed] => number(seed).map(|seed| retell(seed, |report| &report.lines)),
+        ["events", seed] => number(seed).map(|seed| retell(seed, |report| &report.story)),
+        _ => Err("usage: cargo xtask sim seed N | seeds COUNT [FROM] | hashes | trace N | events N".to_owned()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -48,9 +50,18 @@ fn seeds(from: u64, to: u64, each: bool) -> bool {
     broken == 0
 }
 
-fn trace(seed: u64) -> bool {
+/// Prints the table that `tests/hashes` holds every target against: both kinds of crash, early and late.
+fn hashes() -> bool {
+    for seed in [3, 40, 151, 160] {
+        println!("{seed} {:016x}", run(seed, Settings::of_seed(seed)).hash);
+    }
+    true
+}
+
+/// Prints a run line by line.
+fn retell(seed: u64, lines: fn(&Report) -> &Vec<String>) -> bool {
     let report = run(seed, Settings { lines: true, ..Settings::of_seed(seed) });
-    for line in &report.lines {
+    for line in lines(&report) {
         println!("{line}");
     }
     println!("{report}");

@@ -25,7 +25,7 @@ pub struct Settings {
     pub durability: Durability,
     /// A crash takes the power away, not only the process.
     pub power: bool,
-    /// Keeps the trace in words.
+    /// Keeps the trace and the events in words.
     pub lines: bool,
 }
 
@@ -55,7 +55,9 @@ pub struct Report {
     pub disk_calls: u64,
     pub counts: Counts,
     pub violations: Vec<Violation>,
+    /// The trace in words, and the events, if the settings asked for them.
     pub lines: Vec<String>,
+    pub story: Vec<String>,
 }
 
 impl fmt::Display for Report {
@@ -95,6 +97,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
         read: BTreeMap::new(),
         auditor: None,
         events: 0,
+        story: Vec::new(),
         crashes_left: 1 + random.below(3),
         random,
         settings,
@@ -126,6 +129,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
         counts: run.checker.counts,
         violations,
         lines: run.world.take_trace_lines(),
+        story: run.story,
     }
 }
 
@@ -136,6 +140,7 @@ struct Run {
     read: BTreeMap<(String, i32), BTreeMap<i64, Bytes>>,
     auditor: Option<ActorId>,
     events: u64,
+    story: Vec<String>,
     crashes_left: u64,
     random: Random,
     settings: Settings,
@@ -245,6 +250,9 @@ impl Run {
             while self.world.poll().is_some() {}
             if look_at <= self.world.now() {
                 look_at = self.world.now() + Duration::from_millis(50);
+                if let Some(node) = self.world.node(NODE) {
+                    self.checker.look_at(self.world.now(), &node.view());
+                }
                 if holds(self) {
                     return true;
                 }
@@ -258,6 +266,9 @@ impl Run {
         let events = self.world.events();
         for event in &events {
             self.events += 1;
+            if self.settings.lines {
+                self.story.push(told(event));
+            }
             self.checker.observe(event);
             self.note_auditor(event);
             if matches!(event.kind, EventKind::NodeKilled { .. }) {
@@ -341,6 +352,16 @@ impl Run {
     }
 }
 
+/// An event in a line that can be read.
+fn told(event: &Event) -> String {
+    let cause = event.cause.map_or(String::new(), |cause| format!(" after {}", cause.0));
+    let mut line = format!("{} #{}{cause} {:?}", event.at, event.id.0, event.kind);
+    if let Some((end, _)) = line.char_indices().nth(400) {
+        line.truncate(end);
+    }
+    line
+}
+
 fn shown(duration: Duration) -> String {
     format!("{} s", duration.as_secs())
 }
@@ -348,6 +369,7 @@ fn shown(duration: Duration) -> String {
 /// A node of its own: what one node needs, and few offsets partitions, so that a run is short.
 pub fn node_config(seed: u64, durability: Durability) -> NodeConfig {
     let configs = [
+        ("num.partitions", "3"),
         ("offsets.topic.replication.factor", "1"),
         ("offsets.topic.num.partitions", "3"),
         ("transaction.state.log.replication.factor", "1"),

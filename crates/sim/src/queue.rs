@@ -42,7 +42,7 @@ pub(crate) enum Sleeper {
 #[derive(Debug)]
 pub(crate) enum Due {
     Pending(Pending, Option<EventId>),
-    Wake(Sleeper),
+    Wake(Sleeper, &'static str),
 }
 
 /// Things under way by time and then by order of their sending; and everybody's next wake-up.
@@ -103,9 +103,9 @@ impl Queue {
                 Some((at, Due::Pending(pending, cause)))
             }
             (_, Some(_)) => {
-                let ((at, sleeper), _) = self.wakes.pop_first()?;
+                let ((at, sleeper), reason) = self.wakes.pop_first()?;
                 self.alarms.remove(&sleeper);
-                Some((at, Due::Wake(sleeper)))
+                Some((at, Due::Wake(sleeper, reason)))
             }
             _ => None,
         }

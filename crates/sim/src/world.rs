@@ -261,9 +261,9 @@ impl World {
                 self.watch.cause = cause;
                 self.do_pending(pending);
             }
-            Due::Wake(sleeper) => {
+            Due::Wake(sleeper, reason) => {
                 self.watch.cause = None;
-                self.check_restless(sleeper);
+                self.check_restless(sleeper, reason);
                 match sleeper {
                     Sleeper::Node(node) => {
                         self.trace.note(self.now, Mark::Wake, &[0, node.0 as u64], &[]);
@@ -279,11 +279,11 @@ impl World {
         self.watch.cause = None;
     }
 
-    fn check_restless(&mut self, sleeper: Sleeper) {
+    fn check_restless(&mut self, sleeper: Sleeper, reason: &str) {
         let (who, at, times) = &mut self.restless;
         if *who == Some(sleeper) && *at == self.now {
             *times += 1;
-            assert!(*times < 10_000, "{sleeper:?} asks to be woken at {} for ever", self.now);
+            assert!(*times < 10_000, "{sleeper:?} asks to be woken at {} for ever: {reason}", self.now);
         } else {
             self.restless = (Some(sleeper), self.now, 0);
         }

@@ -33,9 +33,17 @@ struct Session {
     known: BTreeMap<TopicPartition, (i64, i32)>,
     in_flight: bool,
     not_before: Instant,
+    /// Other partitions are read now: a broker that only tells changes would leave out where they end.
+    outdated: bool,
 }
 
 impl Sessions {
+    pub fn renew(&mut self) {
+        for session in self.by_node.values_mut() {
+            session.outdated = true;
+        }
+    }
+
     /// No answer came: nobody knows what the broker remembers.
     pub fn lost(&mut self, node: i32) {
         if let Some(session) = self.by_node.get_mut(&node) {
@@ -47,6 +55,7 @@ impl Sessions {
 
 impl Session {
     fn restart(&mut self) {
+        self.outdated = false;
         self.epoch = 0;
         self.known.clear();
     }
@@ -93,6 +102,9 @@ impl Consumer {
         // From version 13 on topics go by id.
         let cap = if ids_known { 17 } else { 12 };
         let Some(version) = self.network.version::<FetchRequest>(target, cap) else { return };
+        if session.outdated {
+            session.restart();
+        }
         let mut request = FetchRequest::default();
         if version < 15 {
             request.replica_id = -1;

@@ -460,6 +460,7 @@ impl Consumer {
     }
 
     fn set_partitions(&mut self, partitions: &[TopicPartition]) {
+        self.sessions.renew();
         let begin = match self.config.group_id {
             Some(_) => Position::NeedsCommitted,
             None => Position::NeedsReset { asked: false, not_before: Instant::ZERO },

@@ -24,7 +24,9 @@ use crate::network::Target;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     None,
-    Asked,
+    Asked {
+        attempts: u32,
+    },
     /// The last answer was no; ask again then.
     Waiting {
         until: Instant,
@@ -82,11 +84,12 @@ impl Producer {
     }
 
     fn ask_producer_id(&mut self) {
-        match self.identity {
-            Identity::Asked | Identity::Known { .. } => return,
+        let attempts = match self.identity {
+            Identity::Asked { .. } | Identity::Known { .. } => return,
             Identity::Waiting { until, .. } if until > self.now => return,
-            Identity::Waiting { .. } | Identity::None => {}
-        }
+            Identity::Waiting { attempts, .. } => attempts,
+            Identity::None => 0,
+        };
         let Some(target) = self.network.any_ready(self.now) else { return };
         let Some(version) = self.network.version::<InitProducerIdRequest>(target, 5) else { return };
         let mut request = InitProducerIdRequest::default();
@@ -98,7 +101,7 @@ impl Producer {
             request.producer_epoch = -1;
         }
         if self.network.send(self.now, target, version, &request, Purpose::InitProducerId).is_ok() {
-            self.identity = Identity::Asked;
+            self.identity = Identity::Asked { attempts };
         }
     }
 
@@ -114,7 +117,7 @@ impl Producer {
 
     pub(super) fn identity_failed(&mut self) {
         let attempts = match self.identity {
-            Identity::Waiting { attempts, .. } => attempts + 1,
+            Identity::Asked { attempts } | Identity::Waiting { attempts, .. } => attempts + 1,
             _ => 1,
         };
         self.identity = Identity::Waiting { until: self.now + self.network.backoff(attempts), attempts };
@@ -217,6 +220,7 @@ impl Producer {
 
     fn produce_request(&self, version: i16, batches: &mut [InFlightBatch]) -> ProduceRequest {
         let mut request = ProduceRequest::default();
+        request.transactional_id = None;
         request.acks = self.config.acks.code();
         request.timeout_ms = self.config.client.request_timeout.as_millis() as i32;
         for InFlightBatch { topic, partition, batch } in batches {
@@ -392,7 +396,9 @@ impl Producer {
                 due = Some((instant, reason));
             }
         };
-        if let Identity::Waiting { until, .. } = self.identity {
+        if let Identity::Waiting { until, .. } = self.identity
+            && until > self.now
+        {
             at(until, "ask for a producer id");
         }
         for queue in self.topics.values() {

@@ -1,0 +1,14 @@
+//! One seed, one trace: as wasm in a browser.
+
+#![cfg(target_arch = "wasm32")]
+
+mod hashes;
+
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+#[wasm_bindgen_test]
+fn every_seed_has_its_hash() {
+    hashes::every_seed_has_its_hash();
+}

@@ -1,0 +1,57 @@
+//! Runs drawn from seeds: a crash at every storage call in turn, then at random ones. Nothing that was
+//! acknowledged may be lost, and everything comes to rest.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use shore_broker::Durability;
+use shore_check::{Settings, run};
+
+fn hold(seeds: std::ops::Range<u64>) {
+    let count = seeds.end - seeds.start;
+    let (mut crashes, mut acknowledged, mut consumed, mut commits) = (0, 0, 0, 0);
+    for seed in seeds {
+        let report = run(seed, Settings::of_seed(seed));
+        assert!(report.violations.is_empty(), "{report}");
+        crashes += report.counts.crashes;
+        acknowledged += report.counts.acknowledged;
+        consumed += report.counts.consumed;
+        commits += report.counts.commits;
+    }
+    // A run in which nothing happens proves nothing.
+    assert!(crashes >= count, "{crashes} crashes in {count} runs");
+    assert!(acknowledged >= 100 * count, "{acknowledged} records acknowledged in {count} runs");
+    assert!(consumed >= acknowledged, "{consumed} records consumed, {acknowledged} acknowledged");
+    assert!(commits >= count, "{commits} commits in {count} runs");
+}
+
+#[test]
+fn crashes_at_the_first_calls() {
+    hold(0..55);
+}
+
+#[test]
+fn crashes_at_the_next_calls() {
+    hold(55..110);
+}
+
+#[test]
+fn crashes_at_later_calls() {
+    hold(110..165);
+}
+
+#[test]
+fn crashes_at_random_calls() {
+    hold(165..220);
+}
+
+/// The canary: a node that acknowledges before its disk has synced, on a machine that loses its power. A
+/// checker that does not notice is no checker.
+#[test]
+fn a_node_that_acknowledges_too_early_is_caught() {
+    let early = |seed| Settings { durability: Durability::Memory, power: true, ..Settings::of_seed(seed) };
+    let caught = (0..20).filter(|seed| {
+        let report = run(*seed, early(*seed));
+        report.violations.iter().any(|violation| violation.rule.starts_with("6:") || violation.rule.starts_with("8:"))
+    });
+    assert!(caught.count() > 0, "records were lost and nobody noticed");
+}
