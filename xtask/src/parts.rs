@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::runner::{Outcome, Run, root};
+use crate::runner::{Outcome, Run};
 use crate::{docs, layers, lint, seeds, serve, setup};
 
 pub struct Part {
