@@ -1,19 +1,28 @@
-//! Connections: their requests wait in line, one of each is in service at a time.
+//! Connections: their requests wait in line and are answered in line.
+//!
+//! One request of a connection is in service at a time, as in Kafka, with one exception that cannot be
+//! told from outside: Produce requests that follow one another are all taken up, so that one store
+//! covers them. Their answers leave in the order in which they came.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::ConnId;
+use shore_wire::frame::Frame;
 
 use crate::api::{RequestContext, RequestId};
 use crate::node::Role;
 
+/// Produce requests of one connection that are in service together.
+const PIPELINE: usize = 64;
+const PRODUCE_KEY: [u8; 2] = [0, 0];
+
 #[derive(Clone, Default)]
 pub(crate) struct Connections {
     all: BTreeMap<ConnId, Connection>,
-    /// Invariant: each is the request that its connection has in service.
-    in_service: BTreeMap<RequestId, (ConnId, Option<RequestContext>)>,
+    /// Whose each request in service is. Invariant: it is in that connection's `in_service`.
+    owners: BTreeMap<RequestId, ConnId>,
     /// Connections that may have a request to take up, in the order in which they came to have one.
     ready: VecDeque<ConnId>,
     next_request: u64,
@@ -24,7 +33,26 @@ struct Connection {
     role: Role,
     peer: Arc<str>,
     waiting: VecDeque<Bytes>,
-    in_service: Option<RequestId>,
+    /// Oldest first.
+    in_service: VecDeque<InService>,
+}
+
+#[derive(Clone)]
+struct InService {
+    id: RequestId,
+    is_produce: bool,
+    /// What it is, for the event of its answer.
+    ctx: Option<RequestContext>,
+    end: Option<End>,
+}
+
+/// How a request ends.
+#[derive(Clone)]
+pub(crate) enum End {
+    Answer(Frame),
+    /// Nothing is sent.
+    Silent,
+    Close(String),
 }
 
 /// A request to serve.
@@ -36,9 +64,18 @@ pub(crate) struct Next {
     pub frame: Bytes,
 }
 
+impl Connection {
+    /// Whether the first request that waits may be taken up.
+    fn may_serve(&self) -> bool {
+        let Some(next) = self.waiting.front() else { return false };
+        let pipelined = || next.starts_with(&PRODUCE_KEY) && self.in_service.iter().all(|request| request.is_produce);
+        self.in_service.is_empty() || (self.in_service.len() < PIPELINE && self.role == Role::Broker && pipelined())
+    }
+}
+
 impl Connections {
     pub fn open(&mut self, conn: ConnId, role: Role, peer: &str) {
-        let connection = Connection { role, peer: peer.into(), waiting: VecDeque::new(), in_service: None };
+        let connection = Connection { role, peer: peer.into(), waiting: VecDeque::new(), in_service: VecDeque::new() };
         self.all.insert(conn, connection);
     }
 
@@ -46,7 +83,7 @@ impl Connections {
     pub fn push(&mut self, conn: ConnId, frame: Bytes) {
         if let Some(connection) = self.all.get_mut(&conn) {
             connection.waiting.push_back(frame);
-            if connection.in_service.is_none() && connection.waiting.len() == 1 {
+            if connection.waiting.len() == 1 {
                 self.ready.push_back(conn);
             }
         }
@@ -55,15 +92,18 @@ impl Connections {
     /// Takes up the next request.
     pub fn next(&mut self) -> Option<Next> {
         while let Some(conn) = self.ready.pop_front() {
-            let Some(connection) = self.all.get_mut(&conn) else { continue };
-            if connection.in_service.is_some() {
+            let Some(connection) = self.all.get_mut(&conn).filter(|connection| connection.may_serve()) else {
                 continue;
-            }
-            let Some(frame) = connection.waiting.pop_front() else { continue };
+            };
+            let frame = connection.waiting.pop_front().expect("it may be served");
             self.next_request += 1;
             let id = RequestId(self.next_request);
-            connection.in_service = Some(id);
-            self.in_service.insert(id, (conn, None));
+            let is_produce = frame.starts_with(&PRODUCE_KEY);
+            connection.in_service.push_back(InService { id, is_produce, ctx: None, end: None });
+            self.owners.insert(id, conn);
+            if connection.may_serve() {
+                self.ready.push_back(conn);
+            }
             return Some(Next { id, conn, role: connection.role, peer: connection.peer.clone(), frame });
         }
         None
@@ -71,34 +111,48 @@ impl Connections {
 
     /// Remembers what a request is, for the event of its answer.
     pub fn note(&mut self, request: RequestId, ctx: RequestContext) {
-        if let Some((_, known)) = self.in_service.get_mut(&request) {
-            *known = Some(ctx);
+        let connection = self.owners.get(&request).and_then(|conn| self.all.get_mut(conn));
+        let mut in_service = connection.into_iter().flat_map(|connection| &mut connection.in_service);
+        if let Some(known) = in_service.find(|known| known.id == request) {
+            known.ctx = Some(ctx);
         }
     }
 
-    /// A request is done with: whose it was, if the connection is still there.
-    pub fn done(&mut self, request: RequestId) -> Option<(ConnId, Option<RequestContext>)> {
-        let (conn, ctx) = self.in_service.remove(&request)?;
+    /// A request has come to its end. Those that may leave now are taken with [`Connections::leave`].
+    pub fn end(&mut self, request: RequestId, end: End) -> Option<ConnId> {
+        let conn = self.owners.remove(&request)?;
         let connection = self.all.get_mut(&conn).expect("requests in service have a connection");
-        connection.in_service = None;
-        if !connection.waiting.is_empty() {
+        let known = connection.in_service.iter_mut().find(|known| known.id == request);
+        known.expect("it is in service").end = Some(end);
+        Some(conn)
+    }
+
+    /// The oldest request of a connection, if it has come to its end.
+    pub fn leave(&mut self, conn: ConnId) -> Option<(End, Option<RequestContext>)> {
+        let connection = self.all.get_mut(&conn)?;
+        connection.in_service.front()?.end.as_ref()?;
+        let InService { ctx, end, .. } = connection.in_service.pop_front().expect("there is one");
+        if connection.may_serve() {
             self.ready.push_back(conn);
         }
-        Some((conn, ctx))
+        end.map(|end| (end, ctx))
     }
 
-    /// Forgets a connection and returns the request that it had in service.
-    pub fn close(&mut self, conn: ConnId) -> Option<RequestId> {
-        let connection = self.all.remove(&conn)?;
-        let request = connection.in_service?;
-        self.in_service.remove(&request);
-        Some(request)
+    /// Forgets a connection and returns the requests that it had in service.
+    pub fn close(&mut self, conn: ConnId) -> Vec<RequestId> {
+        let Some(connection) = self.all.remove(&conn) else { return Vec::new() };
+        let open = connection.in_service.into_iter().filter(|request| request.end.is_none());
+        let open: Vec<RequestId> = open.map(|request| request.id).collect();
+        for request in &open {
+            self.owners.remove(request);
+        }
+        open
     }
 
     /// Connections with their peer, requests waiting, and whether one is in service.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, Role, &Arc<str>, usize, bool)> {
         self.all.iter().map(|(&conn, connection)| {
-            (conn, connection.role, &connection.peer, connection.waiting.len(), connection.in_service.is_some())
+            (conn, connection.role, &connection.peer, connection.waiting.len(), !connection.in_service.is_empty())
         })
     }
 }

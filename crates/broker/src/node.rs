@@ -13,7 +13,7 @@ use crate::api::{RequestContext, RequestId};
 use crate::boot::{Boot, Booted};
 use crate::broker::{Broker, BrokerOutput, LoadFor};
 use crate::config::Settings;
-use crate::connection::Connections;
+use crate::connection::{Connections, End};
 use crate::controller::{Controller, ControllerOutput, Peer};
 use crate::event::Event;
 use crate::replica::{PartitionId, Stored};
@@ -316,7 +316,9 @@ impl Node {
                 break;
             }
         }
-        let is_stored = self.store.flight.is_none() && self.store.retry_at.is_none();
+        // A store that fails is not waited for.
+        let is_failing = self.store.failing.is_some();
+        let is_stored = self.store.flight.is_none() && (self.store.retry_at.is_none() || is_failing);
         if matches!(self.phase, Phase::Stopping { is_fenced: true, .. }) && is_stored {
             self.phase = Phase::Stopped;
             self.outputs.push_back(Output::Stopped);
@@ -361,9 +363,7 @@ impl Node {
         match output {
             BrokerOutput::Respond { request, frame } => self.respond(request, frame),
             BrokerOutput::Close { request, reason } => self.close(request, reason),
-            BrokerOutput::Silent { request } => {
-                self.connections.done(request);
-            }
+            BrokerOutput::Silent { request } => self.end(request, End::Silent),
             BrokerOutput::Load { purpose, reads } => {
                 let token = self.store.token();
                 self.store.loads.insert(token, purpose);
@@ -410,31 +410,39 @@ impl Node {
     }
 
     fn respond(&mut self, request: RequestId, frame: Frame) {
-        let Some((conn, ctx)) = self.connections.done(request) else { return };
-        if let Some(ctx) = ctx.filter(|_| self.observed) {
-            self.outputs.push_back(Output::Event(Event::RequestAnswered {
-                conn,
-                api: ctx.api,
-                version: ctx.api_version,
-                correlation_id: ctx.correlation_id,
-                bytes: frame.len(),
-            }));
-        }
-        self.outputs.push_back(Output::Respond { conn, frame });
+        self.end(request, End::Answer(frame));
     }
 
     fn close(&mut self, request: RequestId, reason: String) {
-        if let Some((conn, _)) = self.connections.done(request) {
-            self.connections.close(conn);
-            self.outputs.push_back(Output::Close { conn, reason });
+        self.end(request, End::Close(reason));
+    }
+
+    /// A request has come to its end: it leaves, and so do those behind it that only waited for it.
+    fn end(&mut self, request: RequestId, end: End) {
+        let Some(conn) = self.connections.end(request, end) else { return };
+        while let Some((end, ctx)) = self.connections.leave(conn) {
+            match end {
+                End::Answer(frame) => {
+                    if let Some(ctx) = ctx.filter(|_| self.observed) {
+                        self.outputs.push_back(Output::Event(answered(&ctx, frame.len())));
+                    }
+                    self.outputs.push_back(Output::Respond { conn, frame });
+                }
+                End::Silent => {}
+                End::Close(reason) => {
+                    self.disconnected(conn);
+                    self.outputs.push_back(Output::Close { conn, reason });
+                }
+            }
         }
     }
 
     fn disconnected(&mut self, conn: ConnId) {
-        let Some(request) = self.connections.close(conn) else { return };
-        if let Some(machines) = self.machines() {
-            machines.broker.forget(request);
-            machines.controller.disconnected(request);
+        for request in self.connections.close(conn) {
+            if let Some(machines) = self.machines() {
+                machines.broker.forget(request);
+                machines.controller.disconnected(request);
+            }
         }
     }
 
@@ -595,6 +603,16 @@ impl Machines {
             self.broker.stored(&covered);
         }
         metadata_moves || logs_move
+    }
+}
+
+fn answered(ctx: &RequestContext, bytes: usize) -> Event {
+    Event::RequestAnswered {
+        conn: ctx.conn,
+        api: ctx.api,
+        version: ctx.api_version,
+        correlation_id: ctx.correlation_id,
+        bytes,
     }
 }
 

@@ -103,11 +103,14 @@ impl Broker {
 
     /// Answers a fetch with what is there.
     pub(crate) fn finish_fetch(&mut self, request: RequestId) {
-        let Some(Parked::Fetch(parked)) = self.parked.get_mut(&request) else { return };
+        let Some(Parked::Fetch(mut parked)) = self.parked.remove(&request) else { return };
         parked.is_due = true;
         if !parked.is_loading {
-            let parked = parked.clone();
             self.unwatch(request, &parked);
+        }
+        let is_loading = parked.is_loading;
+        self.parked.insert(request, Parked::Fetch(parked));
+        if !is_loading {
             self.try_fetch(request);
         }
     }
@@ -182,8 +185,8 @@ impl Broker {
 
     fn answer_fetch(&mut self, parked: &ParkedFetch, answers: Vec<FetchedPartition>) {
         let wanted = parked.session.wanted();
-        let mut answers: Vec<(TopicKey, FetchedPartition)> =
-            wanted.iter().map(|wanted| wanted.topic.clone()).zip(answers).collect();
+        // Each with its place, from which its topic is known.
+        let mut answers: Vec<(usize, FetchedPartition)> = answers.into_iter().enumerate().collect();
         let verdict = self.sessions.finish(self.now, &parked.session, &mut answers, |(_, answer)| Answered {
             high_watermark: answer.high_watermark,
             log_start_offset: answer.log_start_offset,
@@ -208,13 +211,13 @@ impl Broker {
             }];
         }
         let mut last = None;
-        for (topic, answer) in answers {
-            if last.as_ref() != Some(&topic) {
-                let fetched = match &topic {
+        for (place, answer) in answers {
+            let topic = &wanted[place].topic;
+            if last != Some(topic) {
+                response.topics.push(match topic {
                     TopicKey::Name(name) => FetchedTopic { name: text(name), ..FetchedTopic::default() },
                     TopicKey::Id(id) => FetchedTopic { id: to_wire(*id), ..FetchedTopic::default() },
-                };
-                response.topics.push(fetched);
+                });
                 last = Some(topic);
             }
             response.topics.last_mut().expect("one was pushed").partitions.push(answer);

@@ -116,6 +116,14 @@ impl Broker {
         self.load_groups(GroupLoad { id, next_offset });
     }
 
+    /// Another broker leads it, or none.
+    pub(super) fn leads_no_more(&mut self, id: PartitionId) {
+        if self.offsets_partition(id.partition) == Some(id) {
+            self.groups.unload(self.now, self.wall, id.partition);
+            self.drain_groups();
+        }
+    }
+
     /// Replays a partition as far as it is in memory, and loads the rest.
     pub fn load_groups(&mut self, mut load: GroupLoad) {
         let partition = load.id.partition;

@@ -127,6 +127,8 @@ impl Broker {
         if leader == self.id() && self.replicas.get(id).is_some_and(|partition| partition.leader_epoch < epoch) {
             self.replicas.get_mut(id).expect("it is there").lead(leader, epoch);
             self.leads(id);
+        } else if leader != self.id() {
+            self.leads_no_more(id);
         }
     }
 

@@ -41,6 +41,12 @@ impl Broker {
                 for topic in topics {
                     self.creating.remove(&topic);
                 }
+                let created = frame::decode_response::<CreateTopicsResponse>(response, version);
+                let refused = created.map(|(_, response)| response.topics).unwrap_or_default();
+                for topic in refused.into_iter().filter(|topic| topic.error_code != 0) {
+                    let why = topic.error_message.unwrap_or_default();
+                    self.log_line(format!("{} could not be created: {why}", topic.name));
+                }
             }
         }
     }

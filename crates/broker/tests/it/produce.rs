@@ -104,6 +104,26 @@ fn writes_of_one_turn_coalesce_while_a_store_is_under_way() {
 }
 
 #[test]
+fn produce_requests_that_follow_one_another_share_a_store_and_are_answered_in_order() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    server.set_disk(Disk::Hangs);
+    let before = server.writes;
+    let conn = server.connect();
+    let sent: Vec<i32> = (0..10).map(|_| server.send(conn, 9, &produce_request("t", 0, -1, batch(&["a"])))).collect();
+    // Refused at once, and told in its turn.
+    let refused = server.send(conn, 9, &produce_request("nowhere", 0, -1, batch(&["a"])));
+    assert!(server.answer::<ProduceResponse>(conn, 9).is_none());
+    server.set_disk(Disk::Works);
+    assert_eq!(server.writes - before, 2);
+    for (offset, id) in sent.into_iter().enumerate() {
+        let (answered, response) = server.answer::<ProduceResponse>(conn, 9).expect("an answer");
+        assert_eq!((answered, produced(&response)), (id, (offset as i64, 0)));
+    }
+    assert_eq!(server.answer::<ProduceResponse>(conn, 9).expect("an answer").0, refused);
+}
+
+#[test]
 fn without_durability_an_ack_does_not_wait() {
     let mut config = config();
     config.durability = Durability::Memory;
