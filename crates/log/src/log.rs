@@ -37,6 +37,8 @@ pub struct Log {
     pub(crate) ops: Vec<StoreOp>,
     /// How to take back what is not durable, oldest first.
     pub(crate) undo: VecDeque<Undo>,
+    /// A store failed and none has succeeded since: the files may not yet be what memory says.
+    pub(crate) mending: bool,
     /// Files of segments that were taken back: a failed store may have made them nevertheless.
     pub(crate) doubtful: Vec<FileName>,
     /// Offsets of the producer snapshots on disk.
@@ -52,8 +54,18 @@ pub struct Log {
 /// Takes one step back. Steps are taken back in reverse order.
 #[derive(Clone, Debug)]
 pub(crate) enum Undo {
-    Append { durable_at: i64, end_before: i64, segment: SegmentMark, producers: Vec<ProducerUndo> },
-    Roll { durable_at: i64, segment: SegmentMark },
+    Append {
+        durable_at: i64,
+        end_before: i64,
+        segment: SegmentMark,
+        producers: Vec<ProducerUndo>,
+        /// As they were, if the append began one.
+        epochs: Option<EpochCache>,
+    },
+    Roll {
+        durable_at: i64,
+        segment: SegmentMark,
+    },
 }
 
 impl Undo {
@@ -99,6 +111,7 @@ impl Log {
             room: Room::default(),
             ops: Vec::new(),
             undo: VecDeque::new(),
+            mending: false,
             doubtful: Vec::new(),
             snapshots: BTreeSet::new(),
             flushed: None,
@@ -195,6 +208,7 @@ impl Log {
         while self.undo.front().is_some_and(|undo| undo.durable_at() <= self.durable_end) {
             self.undo.pop_front();
         }
+        self.mending = false;
         if self.undo.is_empty() {
             self.doubtful.clear();
         }
@@ -203,12 +217,14 @@ impl Log {
     /// A store failed: the log goes back to its durable end. What is emitted next makes the files
     /// agree, however much of the failed store was carried out.
     pub fn rewind_to_durable(&mut self) {
+        self.mending = true;
         self.ops.clear();
         while let Some(undo) = self.undo.pop_back() {
             match undo {
-                Undo::Append { end_before, segment, producers, .. } => {
+                Undo::Append { end_before, segment, producers, epochs, .. } => {
                     self.active_mut().rewind(&segment);
                     producers.into_iter().rev().for_each(|undo| self.producers.undo(undo));
+                    self.epochs = epochs.unwrap_or_else(|| std::mem::take(&mut self.epochs));
                     self.end_offset = end_before;
                 }
                 Undo::Roll { segment, .. } => {
@@ -219,15 +235,26 @@ impl Log {
             }
         }
         self.high_watermark = self.high_watermark.min(self.end_offset);
-        self.epochs.truncate_from_end(self.end_offset);
+        self.epochs.truncate_from_start(self.start_offset);
         self.ops.extend(self.doubtful.iter().map(|file| StoreOp::Delete { file: file.clone() }));
         for offset in self.snapshots.split_off(&(self.end_offset + 1)) {
             self.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&self.dir, offset) });
         }
         let (file, len) = (self.active().log.clone(), self.active().size);
-        self.ops.push(StoreOp::Truncate { file, len });
+        self.ops.push(StoreOp::Truncate { file: file.clone(), len });
+        if len == 0 {
+            // An empty segment's file holds the place of the log's end.
+            self.ops.push(StoreOp::Append { file, position: 0, bytes: Bytes::new() });
+        }
         self.write_epochs();
+        if let Some(topic_id) = self.topic_id {
+            self.set_topic_id(topic_id);
+        }
+        // A snapshot promises indexes that fit: the failed store may have left others. It may also have
+        // lost the snapshot that was thought to stand here.
         self.flushed = None;
+        self.snapshots.remove(&self.end_offset);
+        self.checkpoint();
     }
 
     /// Writes what recovery would otherwise have to scan for: indexes and producer state.
@@ -307,6 +334,8 @@ impl Log {
         if self.should_roll(size, last.last_offset, max_timestamp, now) {
             self.roll(first.base_offset, now);
         }
+        let begins_epoch = batches.iter().any(|(batch, _)| self.epochs.latest() != Some(batch.leader_epoch));
+        let epochs = begins_epoch.then(|| self.epochs.clone());
         for (batch, _) in batches {
             self.assign_epoch(batch.leader_epoch, batch.base_offset);
         }
@@ -327,7 +356,7 @@ impl Log {
         }
         self.ops.push(StoreOp::Append { file, position, bytes });
         self.end_offset = end_offset;
-        self.undo.push_back(Undo::Append { durable_at: end_offset, end_before, segment: mark, producers });
+        self.undo.push_back(Undo::Append { durable_at: end_offset, end_before, segment: mark, producers, epochs });
         self.bytes_since_checkpoint += size;
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
             self.checkpoint();

@@ -113,14 +113,11 @@ impl Log {
         // The index is a shortcut past batches that surely fit; no more than an interval is walked.
         let (offsets, _) = segment.indexes(&self.dir)?;
         let last = end - 1 - segment.base_offset;
-        let hint = offsets
-            .last_where(|entry| u64::from(entry.position) <= limit && i64::from(entry.relative_offset) <= last)
-            .map(|entry| u64::from(entry.position))
-            .filter(|&hint| hint > position && hint < segment.size);
-        match hint.map(|hint| self.walk(segment, hint, end, limit)) {
-            Some(Ok((stop, next))) if next > segment.base_offset => Ok((stop, next)),
-            Some(Err(Need::Load(ranges))) => Err(Need::Load(ranges)),
-            _ => self.walk(segment, position, end, limit),
+        let hint =
+            offsets.last_where(|entry| u64::from(entry.position) <= limit && i64::from(entry.relative_offset) <= last);
+        match segment.position_of(hint.filter(|hint| u64::from(hint.position) > position))? {
+            Some(hinted) => self.walk(segment, hinted, end, limit),
+            None => self.walk(segment, position, end, limit),
         }
     }
 

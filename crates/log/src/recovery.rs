@@ -40,6 +40,8 @@ pub struct Recovery {
     active_offsets: Option<Bytes>,
     active_times: Option<Bytes>,
     active_first: Option<Bytes>,
+    /// Where the active segment's scan begins by its index, and the last offset that the index says is there.
+    hint: Option<(u64, i64)>,
     /// Lengths of the log files and of the index files, by segment.
     sizes: BTreeMap<i64, SegmentFiles>,
     report: RecoveryReport,
@@ -101,6 +103,7 @@ impl Recovery {
             active_offsets: None,
             active_times: None,
             active_first: None,
+            hint: None,
             sizes: BTreeMap::new(),
             report: RecoveryReport::default(),
         };
@@ -354,6 +357,7 @@ impl Recovery {
         segment.first_timestamp = Some(first.max_timestamp);
         segment.unindexed_bytes = u64::from(interval) + 1;
         segment.indexes = Indexes::Held { offsets, times };
+        self.hint = Some((segment.size, base + i64::from(hint.relative_offset)));
         segment.size
     }
 
@@ -384,6 +388,15 @@ impl Recovery {
     }
 
     fn scan(&mut self, index: usize, mut position: u64, len: u64, bytes: Bytes) {
+        if let Some((_, last_offset)) = self.hint.filter(|(hinted, _)| *hinted == position) {
+            let header = bytes.first_chunk().and_then(BatchHeader::parse);
+            if header.is_none_or(|header| header.last_offset != last_offset) {
+                // The index does not fit the segment: without it, all of the segment is scanned.
+                self.hint = None;
+                self.reset(index);
+                return self.go_on(index, 0);
+            }
+        }
         let remaining = self.log_len(index) - position;
         let mut rest = &bytes[..];
         let (now, interval) = (self.now, self.log.config.index_interval_bytes);

@@ -65,8 +65,10 @@ impl Log {
     }
 
     fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
+        // A torn file must be mended while it is the active one.
+        let candidates = if self.mending { &[][..] } else { &self.segments[..] };
         let mut count = 0;
-        for (index, segment) in self.segments.iter().enumerate() {
+        for (index, segment) in candidates.iter().enumerate() {
             let next = self.segments.get(index + 1);
             let upper = next.map_or(self.end_offset, |next| next.base_offset);
             let is_empty_active = next.is_none() && segment.size == 0;
@@ -101,9 +103,11 @@ impl Log {
         count
     }
 
-    /// Begins an empty segment at the log's end. Its file holds the place of the log's start.
+    /// Begins an empty segment at the log's end. Its file holds the place of the log's start. This is
+    /// not taken back when a store fails: what was before it is gone.
     fn roll_empty(&mut self, now: Wall) {
         self.roll(self.end_offset, now);
+        self.undo.pop_back();
         let file = self.active().log.clone();
         self.ops.push(StoreOp::Append { file, position: 0, bytes: bytes::Bytes::new() });
     }

@@ -245,17 +245,23 @@ impl Segment {
         let (offsets, _) = self.indexes(dir)?;
         let wanted = offset.saturating_sub(self.base_offset);
         let hint = offsets.last_where(|entry| i64::from(entry.relative_offset) <= wanted);
-        if let Some(hint) = hint.filter(|hint| u64::from(hint.position) < self.size) {
-            match self.header(hint.position.into()) {
-                Ok(header) if self.relative(header.last_offset) == Some(hint.relative_offset) => {
-                    return self.seek_from(hint.position.into(), offset);
-                }
-                Err(Need::Load(ranges)) => return Err(Need::Load(ranges)),
-                // The index does not fit the segment: it is only a hint.
-                Ok(_) | Err(Need::Corrupt { .. }) => {}
-            }
+        if let Some(position) = self.position_of(hint)? {
+            return self.seek_from(position, offset);
         }
         self.seek_from(0, offset)
+    }
+
+    /// Where an index entry points to, if the batch that it means stands there: an index that does not
+    /// fit its segment is only a bad hint.
+    pub fn position_of(&self, entry: Option<OffsetEntry>) -> Result<Option<u64>, Need> {
+        let Some(entry) = entry.filter(|entry| u64::from(entry.position) < self.size) else { return Ok(None) };
+        match self.header(entry.position.into()) {
+            Ok(header) if self.relative(header.last_offset) == Some(entry.relative_offset) => {
+                Ok(Some(entry.position.into()))
+            }
+            Err(Need::Load(ranges)) => Err(Need::Load(ranges)),
+            Ok(_) | Err(Need::Corrupt { .. }) => Ok(None),
+        }
     }
 
     fn seek_from(&self, mut position: u64, offset: i64) -> Result<Option<(u64, BatchHeader)>, Need> {

@@ -162,12 +162,16 @@ fn derived_files_that_are_lost_or_damaged_are_made_again() {
         if let Some(byte) = flipped.first_mut() {
             *byte ^= 0x40;
         }
+        // The last byte of an entry of the offset index is the end of a position.
+        let mut shifted = whole.to_vec();
+        shifted.iter_mut().skip(7).step_by(8).for_each(|byte| *byte = byte.wrapping_add(1));
         let replaced = |bytes: Bytes| StoreOp::Replace { file: entry.file.clone(), bytes };
         let damages = [
             StoreOp::Delete { file: entry.file.clone() },
             replaced(Bytes::new()),
             replaced(whole.slice(..whole.len() / 2)),
             replaced(flipped.into()),
+            replaced(shifted.into()),
             replaced(Bytes::from(vec![0xff; whole.len()])),
         ];
         for damage in damages {
