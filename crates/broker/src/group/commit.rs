@@ -28,6 +28,10 @@ impl GroupCoordinator {
         mut response: OffsetCommitResponse,
     ) {
         self.at(now, wall);
+        if request.topics.is_empty() {
+            // Nothing is left to commit, so nobody is asked whether it may.
+            return self.fx.respond(caller.request, finish(response, caller.version));
+        }
         match self.shard_of(&request.group_id) {
             Ok((shard, fx)) => shard.commit(fx, caller, request, response),
             Err(error) => {

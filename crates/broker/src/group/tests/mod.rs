@@ -15,6 +15,7 @@ use shore_wire::frame;
 use super::call::{Caller, GroupOutput, Records, RequestId, Topics, WriteId};
 use super::config::GroupConfig;
 use super::coordinator::GroupCoordinator;
+use super::event::GroupEvent;
 use super::view::GroupView;
 use crate::api;
 use transcript::{Line, Names};
@@ -32,6 +33,7 @@ const TRANSCRIPTS: &[(&str, &str)] = &[
     ("expire", include_str!("expire.txt")),
     ("describe", include_str!("describe.txt")),
     ("storage", include_str!("storage.txt")),
+    ("events", include_str!("events.txt")),
     ("versions", include_str!("versions.txt")),
 ];
 
@@ -255,7 +257,7 @@ impl Bench {
                         response.encode(1, version).unwrap_or_else(|error| panic!("{api:?} v{version}: {error}"));
                     responses.push((name, api, version, frame.body()));
                 }
-                GroupOutput::Event(event) => events.push(format!("event {event:?}")),
+                GroupOutput::Event(event) => events.push(show_event(&event, &mut self.names)),
             }
         }
         for group in self.groups.shards.values().flat_map(|shard| shard.groups.values()) {
@@ -304,4 +306,32 @@ fn show_view(view: &GroupView, names: &mut Names) -> String {
         line += &format!(" {}:{}={}", offset.topic, offset.partition, offset.offset);
     }
     line
+}
+
+fn show_event(event: &GroupEvent, names: &mut Names) -> String {
+    let show = |id: &Option<std::sync::Arc<str>>| id.as_deref().unwrap_or("-").to_owned();
+    match event {
+        GroupEvent::StateChanged { group, from, to, reason } => {
+            // Reasons name members by their ids.
+            let reason: Vec<String> = reason.split(' ').map(|word| names.alias(word)).collect();
+            format!("* {group} {from:?} to {to:?}: {}", reason.join(" "))
+        }
+        GroupEvent::MemberJoined { group, member, client_id, instance } => {
+            format!("* {group} {} joined, client {client_id}, instance {}", names.alias(member), show(instance))
+        }
+        GroupEvent::MemberReplaced { group, instance, old, new } => {
+            format!("* {group} {instance}: {} replaced {}", names.alias(new), names.alias(old))
+        }
+        GroupEvent::MemberGone { group, member, why } => format!("* {group} {} gone: {why:?}", names.alias(member)),
+        GroupEvent::GenerationStarted { group, generation, protocol, leader, members } => {
+            let leader = names.alias(&show(leader));
+            format!("* {group} generation {generation}, {}, led by {leader}, {members} members", show(protocol))
+        }
+        GroupEvent::Assigned { group, generation } => format!("* {group} generation {generation} assigned"),
+        GroupEvent::OffsetsCommitted { group, member, partitions } => {
+            format!("* {group} {} committed {partitions} partitions", names.alias(member))
+        }
+        GroupEvent::OffsetsExpired { group, partitions } => format!("* {group} {partitions} partitions expired"),
+        GroupEvent::GroupDeleted { group } => format!("* {group} deleted"),
+    }
 }

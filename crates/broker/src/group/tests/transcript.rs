@@ -256,8 +256,8 @@ fn commit(line: &Line<'_>, names: &Names, version: i16) -> OffsetCommitRequest {
         if version >= 6 {
             partition.committed_leader_epoch = line.number("epoch", -1) as i32;
         }
-        partition.committed_metadata = parts.get(3).map(|text| match text.strip_prefix('*') {
-            Some(count) => "x".repeat(number(count) as usize).into(),
+        partition.committed_metadata = parts.get(3).map(|text| match text.split_once('*') {
+            Some((text, count)) => text.repeat(number(count) as usize).into(),
             None => StrBytes::from(*text),
         });
         let mut topic = OffsetCommitRequestTopic::default();
