@@ -18,6 +18,7 @@ use shore_web::store::IdbStore;
 use wasm_bindgen_futures::spawn_local;
 
 use super::clients::{self, CLIENTS_NOTE, Clients, DEMO_TOPIC};
+use super::history::{self, History};
 use super::opening::Opened;
 use super::port;
 
@@ -53,6 +54,9 @@ struct Inner {
     clients_changed: bool,
     /// What begins once the demo topic is there.
     demo: bool,
+    history: History,
+    /// The node serves, and what it found has not been read yet.
+    history_due: bool,
     host: Host,
     sent: Screen,
     sent_at: u64,
@@ -92,6 +96,8 @@ impl Cluster {
             clients: opened.clients.unwrap_or_default(),
             clients_changed: false,
             demo,
+            history: History::default(),
+            history_due: false,
             host: Host { percent: 100, storage, ..Host::default() },
             sent: Screen::default(),
             sent_at: 0,
@@ -151,18 +157,23 @@ impl Cluster {
     /// Sends everything that was asked of the store since the last write set went out.
     fn write(&self) {
         let mut inner = self.0.borrow_mut();
-        if inner.asked.is_empty() && !inner.clients_changed {
+        if inner.asked.is_empty() && !inner.clients_changed && !inner.history_due {
             return;
         }
         let Some(mut store) = inner.store.take() else { return };
         let requests = std::mem::take(&mut inner.asked);
         let clients = std::mem::take(&mut inner.clients_changed).then(|| inner.clients.text());
+        let history = std::mem::take(&mut inner.history_due).then(|| inner.history_wanted());
         let cluster = self.clone();
         spawn_local(async move {
             let frees = frees_space(&requests);
             let replies = store.carry_out(requests).await;
             if let Some(clients) = clients {
                 let _ = store.put_note(CLIENTS_NOTE, clients.as_bytes()).await;
+            }
+            if let Some(wanted) = history {
+                let found = History::read(&mut store, wanted).await;
+                cluster.0.borrow_mut().history = found;
             }
             cluster.written(store, replies, frees);
         });
@@ -225,7 +236,10 @@ impl Inner {
         while let Some(outward) = self.world.poll() {
             match outward {
                 Outward::Store { request, .. } => self.asked.push(request),
-                Outward::Ready { .. } => self.begin_clients(),
+                Outward::Ready { .. } => {
+                    self.history_due = true;
+                    self.begin_clients();
+                }
                 Outward::Log { line, .. } => web_sys::console::info_1(&line.into()),
                 Outward::Respond { .. } | Outward::Close { .. } | Outward::Stopped { .. } => {}
             }
@@ -268,6 +282,11 @@ impl Inner {
             }
             _ => {}
         }
+    }
+
+    fn history_wanted(&self) -> Vec<history::Wanted> {
+        let node = self.world.node(NODE).map(|node| node.view());
+        node.map_or_else(Vec::new, |node| history::wanted(&node, &FileName::from(DIRECTORY)))
     }
 
     fn actor_name(&self, id: shore_sim::ActorId) -> Option<String> {
@@ -387,7 +406,8 @@ impl Inner {
             Question::Exchange { id } => self.watch.details(*id),
             Question::Batch { topic, partition, offset } => {
                 let found = screen::find(&node.view(), topic, *partition).map(|(id, _)| id);
-                match found.and_then(|id| node.batch_at(id, *partition, *offset)) {
+                let stored = || self.history.batch_at(topic, *partition, *offset);
+                match found.and_then(|id| node.batch_at(id, *partition, *offset)).or_else(stored) {
                     Some(bytes) => Details::Batch(decode::batch_details(&bytes)),
                     None => gone("It is no longer in memory."),
                 }
@@ -411,7 +431,8 @@ impl Inner {
         for topic in &view.topics {
             self.watch.know_topic(topic.id.0, &topic.name.as_ref().into());
         }
-        let next = screen::screen(&self.world.snapshot(), &view, &self.host);
+        let mut next = screen::screen(&self.world.snapshot(), &view, &self.host);
+        self.history.complete(&mut next);
         let mut delta = self.sent.delta_to(&next);
         delta.exchanges = self.watch.take_news();
         self.sent = next;

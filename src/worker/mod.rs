@@ -2,6 +2,7 @@
 
 mod clients;
 mod cluster;
+mod history;
 mod opening;
 mod port;
 

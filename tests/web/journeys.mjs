@@ -1,0 +1,199 @@
+// What a visitor does, each in a browser that has never been here. Nothing is timed: a journey waits
+// for what it expects to see, and fails if that does not come.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+
+export const journeys = {
+  'first minute': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    assert.equal(await page.locator('.topic h3').first().innerText(), 'orders');
+    assert.equal(await page.locator('.partition').count(), 3);
+    assert.equal(await page.getByRole('button', { name: /^Member / }).count(), 2);
+    // The group reads what the producer sends.
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
+    // A click shows the bytes of a batch and the records in it.
+    await page.locator('.tape .batch').last().click();
+    await page.getByText('partitionLeaderEpoch').waitFor();
+    await page.getByText(/CRC-32C of what follows, matches/).waitFor();
+    await page.locator('.record dd').first().waitFor();
+    // And of a request.
+    await page.locator('.log tbody tr', { hasText: 'Produce' }).first().click();
+    await page.getByText('TimeoutMs').waitFor();
+    await page.keyboard.press('Escape');
+    // Paused time stands still; a step moves it.
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Go on' }).waitFor();
+    const paused = await clock(page);
+    await page.getByRole('button', { name: 'Step' }).click();
+    await page.waitForFunction((before) => document.querySelector('.cluster-time').textContent >= before, paused);
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.waitForFunction((before) => document.querySelector('.cluster-time').textContent > before, paused);
+  },
+
+  'topic life': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.getByRole('button', { name: 'New topic' }).click();
+    await page.locator('dialog').getByLabel('Name').fill('payments');
+    await page.locator('dialog').getByLabel('Partitions').fill('2');
+    await page.locator('dialog').getByRole('button', { name: 'Create' }).click();
+    const topic = page.getByRole('region', { name: 'Topic payments' });
+    await topic.locator('.partition').nth(1).waitFor();
+
+    await topic.getByRole('button', { name: 'Send' }).click();
+    await page.locator('dialog').getByLabel('Partition').fill('1');
+    await page.locator('dialog').getByLabel('Key').fill('<b>bold</b>');
+    await page.locator('dialog').getByLabel('Value').fill('paid\u202e!');
+    await page.locator('dialog').getByLabel('Headers').fill('trace: 42');
+    await page.locator('dialog').getByRole('button', { name: 'Send' }).click();
+    await topic.locator('.partition').nth(1).locator('.batch').click();
+    const record = page.locator('.record').first();
+    await record.waitFor();
+    const text = await record.innerText();
+    assert.match(text, /<b>bold<\/b>/, 'markup is text');
+    assert.match(text, /paid\\u\{202e\}!/, 'what turns text around is written out');
+    assert.match(text, /trace: 42/);
+
+    // A consumer of a new group reads it.
+    await page.getByRole('button', { name: 'Add' }).last().click();
+    await page.locator('dialog').getByLabel('Group').fill('audit');
+    await page.locator('dialog').getByLabel('Topic').selectOption('payments');
+    await page.locator('dialog').getByRole('button', { name: 'Add' }).click();
+    const group = page.getByRole('region', { name: 'Group audit' });
+    await group.locator('.assigned li', { hasText: 'payments-1' }).getByText('caught up').waitFor();
+    assert.match(await group.locator('.assigned li', { hasText: 'payments-1' }).innerText(), /\b1\b/);
+
+    await topic.getByRole('button', { name: 'Delete' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Delete' }).click();
+    await topic.waitFor({ state: 'detached' });
+  },
+
+  'reload keeps everything': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.getByRole('button', { name: 'Send a record' }).click();
+    await page.locator('dialog').getByLabel('Partition').fill('0');
+    await page.locator('dialog').getByLabel('Value').fill('remember me');
+    await page.locator('dialog').getByRole('button', { name: 'Send' }).click();
+    await page.getByText('Sent to orders.').waitFor();
+    await page.locator('.assigned li', { hasText: 'caught up' }).first().waitFor();
+    await committed(page);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Go on' }).waitFor();
+    const before = { ends: await ends(page), batches: await batches(page) };
+
+    await page.reload();
+    await moving(page, before.ends);
+    const after = { ends: await ends(page), batches: await batches(page) };
+    before.ends.forEach((end, index) => assert.ok(after.ends[index] >= end, `partition ${index} lost records`));
+    assert.ok(after.batches >= 1, 'what was there before the reload is on the tapes');
+    // The producer and both members go on, from where they were.
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Producer shop' }).waitFor();
+    assert.ok((await committed(page)) > 0);
+  },
+
+  'killed renderer loses no acked record': async ({ browser, url }) => {
+    const page = await open(browser, url);
+    await moving(page);
+    const faster = page.getByRole('group', { name: 'Rate of shop' }).getByRole('button', { name: 'Faster' });
+    for (let click = 0; click < 5; click += 1) await faster.click();
+    for (let life = 0; life < 3; life += 1) {
+      const current = browser.pages().at(-1);
+      await moving(current);
+      await current.waitForFunction(() => Number(document.querySelector('.client .figures b')?.textContent.replaceAll(',', '')) > 150);
+      // Ends of logs that the page has seen as readable are acknowledged.
+      const seen = await ends(current);
+      await kill(browser);
+      await current.close().catch(() => {});
+      const next = await open(browser, url);
+      await moving(next, seen);
+      (await ends(next)).forEach((end, index) => assert.ok(end >= seen[index], `${seen[index] - end} acked records of partition ${index} are gone`));
+    }
+  },
+
+  'a second tab says who holds the store': async ({ browser, url, watch }) => {
+    const first = watch(await open(browser, url));
+    await moving(first);
+    const second = watch(await open(browser, url));
+    await second.getByRole('heading', { name: 'Another tab runs this cluster' }).waitFor();
+    await second.getByText(/since \d{4}-/).waitFor();
+    await moving(first);
+    await first.close();
+    await second.getByRole('button', { name: 'Try again' }).click();
+    await moving(second);
+  },
+
+  'reset begins anew': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.getByRole('button', { name: /^Storage/ }).click();
+    await page.getByRole('button', { name: 'Reset the cluster' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Reset' }).click();
+    await page.waitForFunction(() => document.querySelector('.cluster-time')?.textContent < '00:04');
+    await moving(page);
+  },
+
+  'looks right': async ({ browser, url, watch, shots }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
+    for (const colorScheme of ['light', 'dark']) {
+      for (const [width, height] of [[360, 800], [1280, 800], [1920, 1080]]) {
+        await page.setViewportSize({ width, height });
+        await page.emulateMedia({ colorScheme });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(overflow <= 0, `${width} px wide, and ${overflow} px too much`);
+        await page.screenshot({ path: join(shots, `${width}-${colorScheme}.png`), fullPage: width === 360 });
+      }
+    }
+  },
+};
+
+async function open(browser, url) {
+  const page = await browser.newPage();
+  await page.goto(url);
+  return page;
+}
+
+/** Waits until every partition has gone beyond `ends`, or is not empty. */
+async function moving(page, ends = [0, 0, 0]) {
+  await page.waitForFunction(
+    (before) => {
+      const row = document.querySelector('section[aria-label="Topic orders"]');
+      const now = [...(row?.querySelectorAll('.ends b') ?? [])].map((end) => Number(end.textContent.replaceAll(',', '')));
+      return now.length === before.length && now.every((end, index) => end >= before[index]) && now.some((end, index) => end > before[index]);
+    },
+    ends,
+    { timeout: 60_000 },
+  );
+}
+
+const ends = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('section[aria-label="Topic orders"] .ends b')].map((end) => Number(end.textContent.replaceAll(',', ''))),
+  );
+
+const batches = (page) => page.locator('section[aria-label="Topic orders"] .batch').count();
+
+const clock = (page) => page.locator('.cluster-time').innerText();
+
+/** Opens the panel of the group and waits for a committed offset; says the greatest. */
+async function committed(page) {
+  await page.getByRole('region', { name: 'Group billing' }).getByRole('button', { name: 'billing', exact: true }).click();
+  const panel = page.locator('.panel-region');
+  await panel.getByRole('heading', { name: 'billing' }).waitFor();
+  await panel.locator('.table tbody td:nth-child(2)').first().waitFor();
+  const offsets = await panel.locator('.table tbody td:nth-child(2)').allInnerTexts();
+  await page.keyboard.press('Escape');
+  return Math.max(...offsets.map((offset) => Number(offset.replaceAll(',', ''))));
+}
+
+/** Kills every renderer, as the kernel would when memory is short. */
+async function kill(browser) {
+  const session = await browser.browser().newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  for (const { type, id } of processInfo) if (type === 'renderer') process.kill(id, 'SIGKILL');
+  await session.detach();
+}
