@@ -6,6 +6,7 @@ use std::rc::Rc;
 use shore_base::{NodeId, Wall};
 use shore_broker::{Durability, NodeConfig};
 use shore_log::storage::{FileName, StoreError, StoreOp, StoreReply, StoreRequest};
+use shore_sim::action::OneRecord;
 use shore_sim::{Action, ActorEvent, Disk, Event, EventKind, Outward, World};
 use shore_view::decode;
 use shore_view::message::{Command, Details, FromWorker, Question, Record};
@@ -368,13 +369,14 @@ impl Inner {
     }
 
     fn send(&mut self, record: Record) -> Result<String, String> {
-        let text = |text: std::rc::Rc<str>| text.to_string();
-        self.world.act(Action::Send {
+        let text = |text: Rc<str>| text.to_string();
+        self.world.act(Action::Send(OneRecord {
             topic: text(record.topic.clone()),
             partition: record.partition,
             key: record.key.map(text),
-            value: record.value.map(text).unwrap_or_default(),
-        })?;
+            value: record.value.map(text),
+            headers: record.headers.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
+        }))?;
         Ok(format!("Sent to {}.", record.topic))
     }
 

@@ -44,7 +44,7 @@ export const journeys = {
     await topic.getByRole('button', { name: 'Send' }).click();
     await page.locator('dialog').getByLabel('Partition').fill('1');
     await page.locator('dialog').getByLabel('Key').fill('<b>bold</b>');
-    await page.locator('dialog').getByLabel('Value').fill('paid\u202e!');
+    await page.locator('dialog').getByLabel('Value', { exact: true }).fill('paid\u202e!');
     await page.locator('dialog').getByLabel('Headers').fill('trace: 42');
     await page.locator('dialog').getByRole('button', { name: 'Send' }).click();
     await topic.locator('.partition').nth(1).locator('.batch').click();
@@ -74,7 +74,7 @@ export const journeys = {
     await moving(page);
     await page.getByRole('button', { name: 'Send a record' }).click();
     await page.locator('dialog').getByLabel('Partition').fill('0');
-    await page.locator('dialog').getByLabel('Value').fill('remember me');
+    await page.locator('dialog').getByLabel('Value', { exact: true }).fill('remember me');
     await page.locator('dialog').getByRole('button', { name: 'Send' }).click();
     await page.getByText('Sent to orders.').waitFor();
     await page.locator('.assigned li', { hasText: 'caught up' }).first().waitFor();

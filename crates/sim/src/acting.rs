@@ -6,7 +6,7 @@ use shore_broker::Input as NodeInput;
 use shore_client::{AdminCall, ClientConfig, Input, NewTopic, Output, TopicPartition};
 use shore_wire::frame::Frame;
 
-use crate::action::{Action, ProducerSpec};
+use crate::action::{Action, OneRecord, ProducerSpec};
 use crate::actor::{Actor, ActorId, AdminActor, Clock, ConsumerActor, ProducerActor, RoleOf};
 use crate::disk::DiskFault;
 use crate::event::{Direction, EventKind};
@@ -73,9 +73,7 @@ impl World {
                 let id = self.find_actor(&actor)?;
                 self.remove_actor(id);
             }
-            Action::Send { topic, partition, key, value } => {
-                self.send_from_console(clock, topic, partition, key, value)?
-            }
+            Action::Send(record) => self.send_from_console(clock, record)?,
             Action::KillNode { node } => self.running(node).map(|()| self.kill_node(node, false))?,
             Action::LosePower { node } => self.running(node).map(|()| self.kill_node(node, true))?,
             Action::StopNode { node } => self.running(node).map(|()| self.stop_node(node))?,
@@ -201,21 +199,14 @@ impl World {
         self.drive_actor(id);
     }
 
-    fn send_from_console(
-        &mut self,
-        clock: Clock,
-        topic: String,
-        partition: Option<i32>,
-        key: Option<String>,
-        value: String,
-    ) -> Result<(), String> {
+    fn send_from_console(&mut self, clock: Clock, record: OneRecord) -> Result<(), String> {
         if self.find_actor(CONSOLE).is_err() {
             let spec = ProducerSpec { millirate: 0, ..ProducerSpec::new(CONSOLE, "") };
             let actor = ProducerActor::new(self.client_config(CONSOLE), spec, self.now);
             self.add_actor(CONSOLE.to_owned(), RoleOf::Producer(Box::new(actor)))?;
         }
         let mut sent = Ok(());
-        self.with_producer(CONSOLE, |producer| sent = producer.send(clock, &topic, partition, key, value))?;
+        self.with_producer(CONSOLE, |producer| sent = producer.send(clock, record))?;
         sent
     }
 

@@ -61,12 +61,7 @@ pub enum Action {
         actor: String,
     },
     /// One record, from a producer that is there for such records.
-    Send {
-        topic: String,
-        partition: Option<i32>,
-        key: Option<String>,
-        value: String,
-    },
+    Send(OneRecord),
     /// Stops a node's process where it stands.
     KillNode {
         node: NodeId,
@@ -116,6 +111,18 @@ pub enum Action {
         node: NodeId,
     },
     SetSpeed(Speed),
+}
+
+/// One record, as somebody writes it by hand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OneRecord {
+    pub topic: String,
+    /// Where it goes; by its key, or anywhere, if nothing is said.
+    pub partition: Option<i32>,
+    pub key: Option<String>,
+    /// A record without a value is a tombstone.
+    pub value: Option<String>,
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A client that produces on its own.

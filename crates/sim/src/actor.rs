@@ -11,7 +11,7 @@ use shore_client::{
 };
 use shore_wire::error::ErrorCode;
 
-use crate::action::{ConsumerSpec, ProducerSpec};
+use crate::action::{ConsumerSpec, OneRecord, ProducerSpec};
 use crate::event::ActorEvent;
 
 /// Names a client within its world. Never used twice.
@@ -215,21 +215,19 @@ impl ProducerActor {
     }
 
     /// One record that it is told to send.
-    pub fn send(
-        &mut self,
-        clock: Clock,
-        topic: &str,
-        partition: Option<i32>,
-        key: Option<String>,
-        value: String,
-    ) -> Result<(), String> {
-        let (key, value) = (key.map(Bytes::from), Bytes::from(value));
-        let timestamp = clock.wall.as_millis();
-        let record = Record { partition, timestamp, key: key.clone(), value: Some(value.clone()), headers: Vec::new() };
-        let id = self.producer.send(clock.now, topic, record).map_err(|error| error.to_string())?;
+    pub fn send(&mut self, clock: Clock, record: OneRecord) -> Result<(), String> {
+        let (key, value) = (record.key.map(Bytes::from), record.value.map(Bytes::from));
+        let sent = Record {
+            partition: record.partition,
+            timestamp: clock.wall.as_millis(),
+            key: key.clone(),
+            value: value.clone(),
+            headers: record.headers.into_iter().map(|(name, value)| (name, Some(value.into()))).collect(),
+        };
+        let id = self.producer.send(clock.now, &record.topic, sent).map_err(|error| error.to_string())?;
         self.made += 1;
-        let (topic, first) = (topic.to_owned(), id.0);
-        self.events.push_back(ActorEvent::Produced { topic, first, values: vec![value], keys: vec![key] });
+        let (values, keys) = (vec![value.unwrap_or_default()], vec![key]);
+        self.events.push_back(ActorEvent::Produced { topic: record.topic, first: id.0, values, keys });
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use shore_base::NodeId;
 use shore_client::{Acks, Assignor, OffsetReset};
 use shore_wire::compress::Codec;
 
-use crate::action::{Action, ConsumerSpec, ProducerSpec};
+use crate::action::{Action, ConsumerSpec, OneRecord, ProducerSpec};
 use crate::generator::Generator;
 use crate::speed::Speed;
 
@@ -124,12 +124,13 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
         "commit" => Action::Commit { actor: f.need("actor", text)? },
         "stop" => Action::Stop { actor: f.need("actor", text)? },
         "vanish" => Action::Vanish { actor: f.need("actor", text)? },
-        "send" => Action::Send {
+        "send" => Action::Send(OneRecord {
             topic: f.need("topic", text)?,
             partition: f.get("partition", number)?,
             key: f.get("key", text)?,
-            value: f.need("value", text)?,
-        },
+            value: f.get("value", text)?,
+            headers: f.take_prefixed("header."),
+        }),
         "kill-node" => Action::KillNode { node: f.need("node", node)? },
         "lose-power" => Action::LosePower { node: f.need("node", node)? },
         "stop-node" => Action::StopNode { node: f.need("node", node)? },
@@ -275,15 +276,18 @@ impl fmt::Display for Action {
             Self::Commit { actor } => write!(f, "commit actor={}", Quoted(actor)),
             Self::Stop { actor } => write!(f, "stop actor={}", Quoted(actor)),
             Self::Vanish { actor } => write!(f, "vanish actor={}", Quoted(actor)),
-            Self::Send { topic, partition, key, value } => {
-                write!(f, "send topic={}", Quoted(topic))?;
-                if let Some(partition) = partition {
+            Self::Send(record) => {
+                write!(f, "send topic={}", Quoted(&record.topic))?;
+                if let Some(partition) = record.partition {
                     write!(f, " partition={partition}")?;
                 }
-                if let Some(key) = key {
+                if let Some(key) = &record.key {
                     write!(f, " key={}", Quoted(key))?;
                 }
-                write!(f, " value={}", Quoted(value))
+                if let Some(value) = &record.value {
+                    write!(f, " value={}", Quoted(value))?;
+                }
+                record.headers.iter().try_for_each(|(name, value)| write!(f, " header.{name}={}", Quoted(value)))
             }
             Self::KillNode { node } => write!(f, "kill-node node={node}"),
             Self::LosePower { node } => write!(f, "lose-power node={node}"),
@@ -561,7 +565,7 @@ mod tests {
             "commit actor=a",
             "stop actor=a",
             "vanish actor=a",
-            r#"send topic=x partition=1 key="a b" value="say \"hi\"\n""#,
+            r#"send topic=x partition=1 key="a b" value="say \"hi\"\n" header.trace=7"#,
             "kill-node node=1",
             "lose-power node=1",
             "stop-node node=1",
