@@ -23,7 +23,10 @@ impl Directory {
         let lock =
             File::options().create(true).truncate(false).write(true).open(path.join(".lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => match node_holder(path) {
+                None => Ok(Self { path: path.to_owned(), _lock: lock }),
+                Some(pid) => Err(Failure::Locked(format!("{} is in use by process {pid}", path.display()))),
+            },
             Err(TryLockError::WouldBlock) => {
                 Err(Failure::Locked(format!("{} is in use by another process", path.display())))
             }
@@ -52,4 +55,15 @@ impl Directory {
             Err(error) => Err(unusable(error)),
         }
     }
+}
+
+/// The process of the npm package that has the directory open. Node knows no locks of the operating
+/// system, so it leaves a file that names it; whether that process still runs, only Linux says in a path.
+fn node_holder(path: &Path) -> Option<u32> {
+    let claim = fs::read_to_string(path.join(".lock.node")).ok()?;
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let (_, rest) = claim.split_once("\"pid\":")?;
+    let pid = rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
+    let is_here = claim.contains(&format!("\"host\":\"{}\"", host.trim()));
+    (is_here && Path::new("/proc").join(u32::to_string(&pid)).exists()).then_some(pid)
 }

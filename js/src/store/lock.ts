@@ -38,18 +38,24 @@ export class DirectoryLock {
     if (HELD.has(root)) throw new StoreLockedError(uri, holderOf(claim));
     HELD.add(root);
     try {
-      const native = await nativeHolder(root);
-      if (native !== undefined) throw new StoreLockedError(uri, { description: `process ${native} on ${claim.host}`, pid: native, host: claim.host });
       await fs.writeFile(draft, `${JSON.stringify(claim)}\n`);
       for (;;) {
         try {
           await fs.link(draft, file);
-          return new DirectoryLock(root);
+          break;
         } catch (error) {
           if ((error as { code?: unknown }).code !== 'EEXIST') throw error;
         }
         await removeIfAbandoned(uri, file, draft);
       }
+      // Looked for when our own claim can be seen: the native broker does it the same way round, so
+      // that one of two sees the other.
+      const native = await nativeHolder(root);
+      if (native !== undefined) {
+        await fs.rm(file, { force: true });
+        throw new StoreLockedError(uri, { description: `process ${native} on ${claim.host}`, pid: native, host: claim.host });
+      }
+      return new DirectoryLock(root);
     } catch (error) {
       HELD.delete(root);
       throw error instanceof StoreLockedError
@@ -62,7 +68,7 @@ export class DirectoryLock {
 
   /** Whether a directory's entry belongs to the lock and not to the store. */
   owns(entry: string): boolean {
-    return entry === LOCK_FILE || entry.startsWith(`${LOCK_FILE}.`);
+    return entry === '.lock' || entry.startsWith('.lock.');
   }
 
   async release(): Promise<void> {
