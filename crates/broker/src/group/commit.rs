@@ -8,9 +8,9 @@ use shore_wire::messages::{OffsetCommitRequest, OffsetCommitResponse, StrBytes};
 use shore_wire::records::group::{GroupRecord, OffsetCommitValue};
 
 use super::call::{Caller, GroupResponse};
+use super::classic::{Group, text};
 use super::coordinator::GroupCoordinator;
 use super::event::GroupEvent;
-use super::group::{Group, text};
 use super::shard::{Answer, Effects, Proposal, Shard, Then};
 use super::state::StateName;
 

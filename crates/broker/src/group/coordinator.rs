@@ -9,11 +9,10 @@ use shore_wire::error::ErrorCode;
 use shore_wire::records::group::GroupRecord;
 
 use super::call::{GroupOutput, WriteId};
+use super::classic::Group;
 use super::config::GroupConfig;
-use super::group::Group;
 use super::java;
 use super::shard::{Effects, Shard};
-use super::state::{GroupState, StateName};
 use super::timer::{Timer, TimerId};
 
 /// All groups of the `__consumer_offsets` partitions that this broker leads.
@@ -188,8 +187,8 @@ impl Group {
         for id in ids {
             self.reset_session(fx, &id);
         }
-        if self.members.len() > fx.config.max_size && self.is(StateName::Stable) {
-            debug_assert!(matches!(self.state, GroupState::Stable(_)));
+        if self.members.len() > fx.config.max_size {
+            // The last to rejoin are turned away. Nobody has joined yet, so nothing follows at once.
             self.prepare_rebalance(fx, || "it is larger than group.max.size allows".to_owned());
         }
     }

@@ -7,8 +7,8 @@ use shore_wire::messages::list_groups_response::ListedGroup;
 use shore_wire::messages::{DescribeGroupsRequest, ListGroupsRequest, ListGroupsResponse, StrBytes};
 
 use super::call::{Caller, GroupResponse};
+use super::classic::{Birth, Group};
 use super::coordinator::GroupCoordinator;
-use super::group::{Birth, Group};
 use super::member::Member;
 use super::state::StateName;
 use crate::api::{k15_describe_groups, k16_list_groups};

@@ -7,9 +7,9 @@ use shore_base::{Duration, Uuid, Wall};
 use shore_wire::messages::StrBytes;
 use shore_wire::records::group::GroupRecord;
 
+use super::classic::Group;
 use super::coordinator::GroupCoordinator;
 use super::event::GroupEvent;
-use super::group::Group;
 use super::offset_store::{OffsetKey, StoredOffset};
 use super::shard::{Effects, Proposal, Shard, Then};
 use super::state::StateName;

@@ -8,9 +8,9 @@ use shore_wire::error::ErrorCode;
 use shore_wire::messages::JoinGroupRequest;
 
 use super::call::Caller;
+use super::classic::{Group, MemberUpdate, join_error, sync_error};
 use super::coordinator::GroupCoordinator;
 use super::event::{Departure, GroupEvent};
-use super::group::{Group, MemberUpdate, join_error, sync_error};
 use super::member::{Member, Protocol, Waiting};
 use super::shard::{Effects, Proposal, Shard, Then, response_error};
 use super::state::{GroupState, InitialDelay, StateName, Syncs};

@@ -22,7 +22,7 @@ pub(super) struct Member {
     /// In its first join: it has no id to send heartbeats with, so its session runs though its request
     /// waits.
     pub is_new: bool,
-    /// Its JoinGroup request, while that waits. Set by [`super::group::Group::set_join`] alone, which counts them.
+    /// Its JoinGroup request, while that waits. Set by [`super::classic::Group::set_join`] alone, which counts them.
     pub join: Option<Waiting>,
     /// Its SyncGroup request, while that waits.
     pub sync: Option<Waiting>,

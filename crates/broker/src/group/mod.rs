@@ -11,11 +11,12 @@
 //! `None`, then call [`GroupCoordinator::wake`] no later than [`GroupCoordinator::next_wake`].
 //!
 //! - `coordinator`: the machine, its shards (one per partition) and the writes that are under way
-//! - `group`, `member`, `state`: one classic group; `join`, `sync`, `session`: what happens to it
+//! - `classic`, `member`, `state`: one classic group; `join`, `sync`, `session`: what happens to it
 //! - `offset_store`, `commit`, `fetch`, `expire`: committed offsets
 //! - `describe`, `view`, `event`: what others see of it
 
 mod call;
+mod classic;
 mod commit;
 mod config;
 mod consumer_protocol;
@@ -24,8 +25,6 @@ mod describe;
 mod event;
 mod expire;
 mod fetch;
-#[allow(clippy::module_inception)]
-mod group;
 mod java;
 mod join;
 mod member;

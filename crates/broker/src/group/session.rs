@@ -9,9 +9,9 @@ use shore_wire::messages::leave_group_response::MemberResponse;
 use shore_wire::messages::{HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse};
 
 use super::call::{Caller, GroupResponse};
+use super::classic::Group;
 use super::coordinator::GroupCoordinator;
 use super::event::Departure;
-use super::group::Group;
 use super::shard::{Answer, Effects, Proposal, Shard, Then};
 use super::state::StateName;
 use super::timer::TimerId;

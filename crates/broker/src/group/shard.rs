@@ -10,10 +10,10 @@ use shore_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 use shore_wire::records::group::{GroupRecord, TooLong};
 
 use super::call::{GroupOutput, GroupResponse, Records, RequestId, WriteId};
+use super::classic::{Birth, Group, text};
 use super::config::GroupConfig;
 use super::event::GroupEvent;
 use super::fetch::Gathered;
-use super::group::{Birth, Group, text};
 use super::member::Waiting;
 use super::offset_store::{OffsetKey, OffsetStore, StoredOffset};
 use super::timer::Timers;

@@ -9,9 +9,9 @@ use shore_wire::error::ErrorCode;
 use shore_wire::messages::{StrBytes, SyncGroupRequest, SyncGroupResponse};
 
 use super::call::Caller;
+use super::classic::{Group, sync_error};
 use super::coordinator::GroupCoordinator;
 use super::event::{Departure, GroupEvent};
-use super::group::{Group, sync_error};
 use super::member::{Member, Waiting};
 use super::shard::{Effects, Proposal, Shard, Then, response_error};
 use super::state::{GroupState, StateName};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use shore_base::Wall;
 
+use super::classic::Group;
 use super::consumer_protocol;
 use super::coordinator::GroupCoordinator;
-use super::group::Group;
 use super::member::Member;
 use super::shard::Shard;
 use super::state::StateName;
