@@ -37,7 +37,19 @@ function buildCore() {
   optimise(join(glue, 'kafka_shore_bg.wasm'), join(dist, 'kafka-shore.wasm'));
 }
 
-/** Takes minutes, so the result is kept for as long as the core does not change. */
+/** What Rust's compiler assumes, and every engine that the package runs on has. */
+const WASM_FEATURES = [
+  '--enable-bulk-memory',
+  '--enable-bulk-memory-opt',
+  '--enable-call-indirect-overlong',
+  '--enable-multivalue',
+  '--enable-mutable-globals',
+  '--enable-nontrapping-float-to-int',
+  '--enable-reference-types',
+  '--enable-sign-ext',
+];
+
+/** Takes its time, so the result is kept for as long as the core does not change. */
 function optimise(built, optimised) {
   if (spawnSync('wasm-opt', ['--version']).status !== 0) {
     console.log('wasm-opt is not there (npm ci in xtask/tools brings it): the wasm is larger than it could be');
@@ -48,7 +60,7 @@ function optimise(built, optimised) {
   if (!existsSync(kept)) {
     rmSync(dirname(kept), { recursive: true, force: true });
     mkdirSync(dirname(kept), { recursive: true });
-    run('wasm-opt', ['-Os', '--all-features', built, '-o', `${kept}.part`], root);
+    run('wasm-opt', [...WASM_FEATURES, '-O1', built, '-o', `${kept}.part`], root);
     renameSync(`${kept}.part`, kept);
   }
   cpSync(kept, optimised);
