@@ -84,11 +84,11 @@ fn wasm_tools() -> Outcome {
 }
 
 /// Test binaries are for Node or for a browser: those of the core run in Node, and those whose name begins with
-/// `browser` in Chromium.
+/// `browser` in Chromium. Their runner does not know `--quiet`.
 fn wasm(_: bool) -> Outcome {
     let driver = setup::find("chromedriver").unwrap_or_default();
     let test = |line: &str| {
-        Run::line("cargo test --locked --quiet --target wasm32-unknown-unknown")
+        Run::line("cargo test --locked --target wasm32-unknown-unknown")
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner")
             .env("CHROMEDRIVER", &driver)
             .env("WASM_BINDGEN_TEST_TIMEOUT", "300")
