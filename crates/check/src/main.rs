@@ -1,6 +1,8 @@
 //! Runs seeds from the command line (`cargo xtask sim`): `seed N` one, `seeds COUNT [FROM]` many, `hashes`
 //! prints what the replay tests compare with, `trace N` and `events N` tell one run line by line.
 
+#![expect(clippy::disallowed_macros, reason = "a command prints")]
+
 use std::process::ExitCode;
 
 use shore_check::{Report, Settings, run};
