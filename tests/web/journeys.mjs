@@ -64,6 +64,10 @@ export const journeys = {
     await group.locator('.assigned li', { hasText: 'payments-1' }).getByText('caught up').waitFor();
     assert.match(await group.locator('.assigned li', { hasText: 'payments-1' }).innerText(), /\b1\b/);
 
+    // A consumer that goes on asking would make the topic anew, as with Apache Kafka.
+    await group.getByRole('button', { name: /^Member / }).click();
+    await page.getByRole('button', { name: 'Leave the group' }).click();
+    await group.getByText('No members').waitFor();
     await topic.getByRole('button', { name: 'Delete' }).click();
     await page.locator('dialog').getByRole('button', { name: 'Delete' }).click();
     await topic.waitFor({ state: 'detached' });
