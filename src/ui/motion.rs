@@ -28,6 +28,9 @@ impl PartialEq for Motion {
     }
 }
 
+/// What the browser calls for each animation frame, with the time.
+type OnFrame = Closure<dyn Fn(f64)>;
+
 struct Inner {
     stage: RefCell<NodeRef>,
     canvas: RefCell<NodeRef>,
@@ -36,7 +39,7 @@ struct Inner {
     drawn: RefCell<BTreeMap<u64, f64>>,
     colors: RefCell<(f64, BTreeMap<Kind, String>)>,
     running: Cell<bool>,
-    frame: RefCell<Option<Closure<dyn Fn(f64)>>>,
+    frame: RefCell<Option<OnFrame>>,
 }
 
 #[derive(Clone, Copy)]
@@ -75,7 +78,7 @@ impl Motion {
         *self.0.stage.borrow_mut() = stage;
         *self.0.canvas.borrow_mut() = canvas;
         let motion = self.clone();
-        let frame = Closure::<dyn Fn(f64)>::new(move |_| motion.draw_frame());
+        let frame = OnFrame::new(move |_| motion.draw_frame());
         *self.0.frame.borrow_mut() = Some(frame);
     }
 

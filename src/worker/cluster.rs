@@ -320,6 +320,7 @@ impl Inner {
                 self.world.act(Action::CreateTopic { topic, partitions, replication: 1, configs }).map(silent)
             }
             Command::DeleteTopic { name } => {
+                self.history.forget(&name);
                 self.world.act(Action::DeleteTopic { topic: name.to_string() }).map(silent)
             }
             Command::AddProducer { topic, rate_milli } => {

@@ -29,6 +29,7 @@ const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Crates that are there more than once, and who brings the older one.
 const DUPLICATES: &[(&str, &str)] = &[
+    ("getrandom", "gloo wants 0.2, builds of C code 0.4"),
     ("syn", "macros of yew want 1, of pin-project 2, of serde 3; none of it is in what we ship"),
     ("thiserror", "gloo wants 1, postcard 2"),
     ("thiserror-impl", "as thiserror"),

@@ -40,9 +40,7 @@ struct Kept {
 impl Watch {
     /// Newer versions of requests name topics by id alone.
     pub fn know_topic(&mut self, id: [u8; 16], name: &Rc<str>) {
-        if !self.topic_names.contains_key(&id) {
-            self.topic_names.insert(id, name.clone());
-        }
+        self.topic_names.entry(id).or_insert_with(|| name.clone());
     }
 
     pub fn note(&mut self, event: &Event) {
