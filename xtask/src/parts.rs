@@ -97,7 +97,7 @@ fn wasm(_: bool) -> Outcome {
     test("-p shore-wire --lib")?;
     test("-p shore-check --test node")?;
     test("-p shore-check --test browser")?;
-    test("-p shore-web --test browser")
+    test("-p shore-web --test store")
 }
 
 fn npm_tools() -> Outcome {
