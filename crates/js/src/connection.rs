@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use shore_base::ConnId;
 use shore_sim::World;
-use shore_wire::frame::FrameSplitter;
+use shore_wire::frame::{FrameSplitter, is_fire_and_forget};
 
 /// Requests of one connection that may be without their answer; what comes after them waits here.
 const UNANSWERED: usize = 100;
@@ -83,61 +83,5 @@ impl Connection {
         if let Some(request) = self.unanswered.pop_front() {
             self.unanswered_bytes -= request.bytes;
         }
-    }
-}
-
-/// Whether this is a Produce request with acks=0: the only one that gets no answer.
-fn is_fire_and_forget(frame: &[u8]) -> bool {
-    produce_acks(frame) == Some(0)
-}
-
-fn produce_acks(frame: &[u8]) -> Option<i16> {
-    let short = |at: usize| Some(i16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
-    if short(0)? != 0 {
-        return None;
-    }
-    let version = short(2)?;
-    // Key, version and correlation id, then the client id.
-    let mut at = 10 + usize::try_from(short(8)?).unwrap_or(0);
-    if version >= 9 {
-        // The header's tagged fields, of which there are none, and a compact transactional id.
-        at += 1;
-        at += 1 + usize::from(frame.get(at)?.saturating_sub(1));
-    } else if version >= 3 {
-        at += 2 + usize::try_from(short(at)?).unwrap_or(0);
-    }
-    short(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn produce(version: i16, client_id: &str, body: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0, 0];
-        frame.extend(version.to_be_bytes());
-        frame.extend([0; 4]);
-        frame.extend((client_id.len() as i16).to_be_bytes());
-        frame.extend(client_id.as_bytes());
-        frame.extend(body);
-        frame
-    }
-
-    #[test]
-    fn acks_are_found_in_every_shape_of_the_header() {
-        let cases: [(i16, &[u8], bool); 7] = [
-            (2, &[0, 0], true),
-            (3, &[0xff, 0xff, 0, 0], true),
-            (3, &[0, 2, b't', b'x', 0, 0], true),
-            (7, &[0xff, 0xff, 0xff, 0xff], false),
-            (9, &[0, 0, 0, 0], true),
-            (13, &[0, 3, b't', b'x', 0, 0], true),
-            (13, &[0, 0, 0, 1], false),
-        ];
-        for (version, body, expected) in cases {
-            assert_eq!(is_fire_and_forget(&produce(version, "client", body)), expected, "version {version}: {body:?}");
-        }
-        assert!(!is_fire_and_forget(&[0, 3, 0, 0]));
-        assert!(!is_fire_and_forget(&[0, 0]));
     }
 }

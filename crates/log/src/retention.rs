@@ -15,15 +15,20 @@ impl Log {
     /// Applies retention, deletes files whose delay has passed, and forgets producers that are gone.
     /// Says how many segments were dropped.
     pub fn maintain(&mut self, now: Wall) -> usize {
-        while self.deleting.front().is_some_and(|(due, _)| *due <= now) {
-            let (_, files) = self.deleting.pop_front().expect("there is one");
-            self.ops.extend(files.into_iter().map(|file| StoreOp::Delete { file }));
-        }
+        self.delete_due(now);
         if now.as_millis() - self.producers_checked.as_millis() >= PRODUCER_CHECK_MS {
             self.producers_checked = now;
             self.producers.expire(now.as_millis(), self.config.producer_id_expiration_ms);
         }
         if self.config.cleanup_policy.delete { self.retain_by_size(now) + self.retain_by_time(now) } else { 0 }
+    }
+
+    /// Deletes the files of dropped segments whose `file.delete.delay.ms` has passed.
+    pub fn delete_due(&mut self, now: Wall) {
+        while self.deleting.front().is_some_and(|(due, _)| *due <= now) {
+            let (_, files) = self.deleting.pop_front().expect("there is one");
+            self.ops.extend(files.into_iter().map(|file| StoreOp::Delete { file }));
+        }
     }
 
     /// When the next file is to be deleted, for the caller's timer.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use mio::net::TcpStream;
+use shore_wire::frame::is_fire_and_forget;
 
 use crate::buffers::Buffers;
 use crate::inbound::{Inbound, Progress, Refused};
@@ -177,66 +178,21 @@ impl InFlight {
     }
 }
 
-/// Whether this is a Produce request with acks=0: the only one that gets no answer.
-fn is_fire_and_forget(frame: &[u8]) -> bool {
-    produce_acks(frame) == Some(0)
-}
-
-fn produce_acks(frame: &[u8]) -> Option<i16> {
-    let short = |at: usize| Some(i16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?));
-    if short(0)? != 0 {
-        return None;
-    }
-    let version = short(2)?;
-    // Key, version, correlation id, then the client id.
-    let mut at = 10 + usize::try_from(short(8)?).unwrap_or(0);
-    if version >= 9 {
-        // No tagged fields are defined for the header; a null or empty transactional id is one byte.
-        at += 1;
-        let len = *frame.get(at)?;
-        at += 1 + usize::from(len.saturating_sub(1));
-    } else if version >= 3 {
-        at += 2 + usize::try_from(short(at)?).unwrap_or(0);
-    }
-    short(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shore_wire::frame::encode_request;
+    use shore_wire::messages::ProduceRequest;
 
-    /// A Produce request up to and with its acks.
-    fn produce(version: i16, client: &str, transactional_id: Option<&str>, acks: i16) -> Vec<u8> {
-        let mut frame = [&0_i16.to_be_bytes()[..], &version.to_be_bytes(), &7_i32.to_be_bytes()].concat();
-        frame.extend((client.len() as i16).to_be_bytes());
-        frame.extend(client.as_bytes());
-        if version >= 9 {
-            frame.push(0);
-            frame.push(transactional_id.map_or(0, |id| id.len() as u8 + 1));
-        } else if version >= 3 {
-            frame.extend(transactional_id.map_or(-1, |id| id.len() as i16).to_be_bytes());
-        }
-        frame.extend(transactional_id.unwrap_or_default().as_bytes());
-        frame.extend(acks.to_be_bytes());
-        frame
-    }
-
-    #[test]
-    fn acks_are_read_in_every_version() {
-        for version in 0..=13 {
-            for acks in [0, 1, -1] {
-                for id in [None, Some("tx").filter(|_| version >= 3)] {
-                    assert_eq!(produce_acks(&produce(version, "me", id, acks)), Some(acks), "version {version}");
-                }
-            }
-        }
-        assert_eq!(produce_acks(&[0, 3, 0, 0]), None, "not a Produce request");
-        assert_eq!(produce_acks(&[0, 0, 0, 9]), None, "cut short");
+    fn produce(acks: i16) -> Bytes {
+        let mut request = ProduceRequest::default();
+        request.acks = acks;
+        encode_request(7, None, 9, &request).expect("it fits the version").body()
     }
 
     #[test]
     fn requests_without_an_answer_end_with_the_one_before_them() {
-        let (asked, forgotten) = (produce(9, "", None, 1), produce(9, "", None, 0));
+        let (asked, forgotten) = (produce(1), produce(0));
         let mut in_flight = InFlight::default();
         in_flight.begin(&forgotten);
         assert!(in_flight.requests.is_empty());

@@ -1,7 +1,9 @@
 //! Frames: how bytes on a connection become requests and responses, and back.
 
+mod acks;
 mod split;
 
+pub use acks::is_fire_and_forget;
 pub use kafka_wire_core::EncodeError;
 pub use split::{FrameError, FrameSplitter};
 

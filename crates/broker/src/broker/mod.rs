@@ -87,6 +87,8 @@ pub(crate) enum Timer {
     Register,
     Heartbeat,
     Maintenance,
+    /// The files of a partition's dropped segments have waited long enough.
+    Deletion(PartitionId),
     /// Partitions that could not be read are opened again.
     Recovery,
     /// A parked request's time is up.
@@ -314,6 +316,7 @@ impl Broker {
             Timer::Register => "the broker registers again",
             Timer::Heartbeat => "the broker's heartbeat",
             Timer::Maintenance => "retention",
+            Timer::Deletion(_) => "files of dropped segments",
             Timer::Recovery => "partitions are opened again",
             Timer::Request(_) => "a request's time is up",
         };
@@ -327,6 +330,7 @@ impl Broker {
                 Timer::Register => self.register(),
                 Timer::Heartbeat => self.heartbeat(),
                 Timer::Maintenance => self.maintain(),
+                Timer::Deletion(id) => self.delete_due(id),
                 Timer::Recovery => self.retry_recovery(),
                 Timer::Request(id) => self.request_timed_out(id),
             }

@@ -224,6 +224,7 @@ impl Broker {
             let (topic, to) = (partition.topic.clone(), partition.log.start_offset());
             if dropped > 0 {
                 self.emit(|| Event::LogStartMoved { topic, partition: id.partition, from, to });
+                self.await_deletion(id);
             }
         }
         if ids.len() == MAINTENANCE_BUDGET {
@@ -234,6 +235,21 @@ impl Broker {
             let interval = self.settings.millis("log.retention.check.interval.ms");
             self.set_timer(self.now + interval, Timer::Maintenance);
         }
+    }
+
+    /// Deletes the files that have waited for `file.delete.delay.ms`.
+    pub(super) fn delete_due(&mut self, id: PartitionId) {
+        let wall = self.wall;
+        if let Some(partition) = self.replicas.get_mut(id) {
+            partition.log.delete_due(wall);
+            self.await_deletion(id);
+        }
+    }
+
+    fn await_deletion(&mut self, id: PartitionId) {
+        let Some(due) = self.replicas.get(id).and_then(|partition| partition.log.next_deletion()) else { return };
+        let wait = u64::try_from(due.as_millis() - self.wall.as_millis()).unwrap_or(0);
+        self.set_timer(self.now + Duration::from_millis(wait), Timer::Deletion(id));
     }
 }
 

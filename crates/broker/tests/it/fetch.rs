@@ -267,6 +267,25 @@ fn retention_moves_the_log_start() {
 }
 
 #[test]
+fn the_files_of_dropped_segments_go_after_their_delay_not_at_the_next_round_of_retention() {
+    let mut server = Server::start();
+    let configs = [("segment.bytes", "1048576"), ("retention.bytes", "1500000"), ("file.delete.delay.ms", "5000")];
+    server.create_topic("t", 1, &configs);
+    let value = "x".repeat(300_000);
+    for _ in 0..12 {
+        server.produce("t", 0, &[&value]);
+    }
+    let deleted = |server: &Server| {
+        let files = server.store.list(&server.node.config().directory);
+        files.iter().filter(|entry| entry.file.as_str().ends_with(".deleted")).count()
+    };
+    server.advance(Duration::from_secs(31));
+    assert!(deleted(&server) > 0);
+    server.advance(Duration::from_secs(5));
+    assert_eq!(deleted(&server), 0);
+}
+
+#[test]
 fn a_memory_ceiling_drops_the_oldest_segments_and_says_so() {
     let mut config = crate::harness::config();
     config.memory_ceiling_bytes = Some(3 << 20);
