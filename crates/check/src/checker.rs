@@ -8,6 +8,7 @@ use bytes::Bytes;
 use shore_base::Instant;
 use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;
+use shore_broker::group::{GroupEvent, StateName};
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind};
 
 use crate::wire_watch::WireWatch;
@@ -60,6 +61,10 @@ pub struct Counts {
     pub commits: u64,
     pub crashes: u64,
     pub rebalances: u64,
+    /// Disks that got full or began to fail.
+    pub disk_faults: u64,
+    /// Batches that were answered with KAFKA_STORAGE_ERROR.
+    pub storage_errors: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +108,7 @@ impl Checker {
             EventKind::Acted(Action::AddProducer(spec)) => {
                 self.idempotent.insert(spec.name.clone(), spec.idempotence);
             }
+            EventKind::Acted(Action::FillDisk { .. } | Action::FailDisk { .. }) => self.counts.disk_faults += 1,
             EventKind::ActorAdded { actor, name } => {
                 self.names.insert(*actor, name.clone());
             }
@@ -123,6 +129,7 @@ impl Checker {
                 for (rule, what) in self.wire.response(*conn, &frame.body()) {
                     self.violations.push(Violation { at, rule, what });
                 }
+                self.counts.storage_errors = self.wire.storage_errors;
             }
             EventKind::Closed { conn, .. } => self.wire.closed(*conn),
             _ => {}
@@ -248,6 +255,7 @@ impl Checker {
                 let marks = self.marks.entry((topic.to_string(), *partition)).or_default();
                 let before = marks.high_watermark;
                 marks.high_watermark = *to;
+                self.wire.committed_to(topic, *partition, *to);
                 if to < from || *to < before {
                     let what = format!("the high watermark of {topic}-{partition} fell from {before} to {to}");
                     self.broken(at, "1: log start <= high watermark <= log end", what);
@@ -261,6 +269,9 @@ impl Checker {
                     self.broken(at, "47: retention removes what is committed and goes forward", what);
                 }
             }
+            NodeEvent::Group(GroupEvent::StateChanged { group, to: StateName::Dead, .. }) => {
+                self.wire.group_is_gone(group);
+            }
             _ => {}
         }
     }
@@ -273,6 +284,7 @@ impl Checker {
             for (partition, log) in topic.partitions.iter().filter_map(|p| Some((p.partition, p.log.as_ref()?))) {
                 let marks =
                     [log.start_offset, log.last_stable_offset, log.high_watermark, log.durable_end, log.end_offset];
+                self.wire.committed_to(&topic.name, partition, log.high_watermark);
                 if !marks.is_sorted() {
                     let what = format!(
                         "{}-{partition} has its start, stable, committed, durable and last offset at {marks:?}",

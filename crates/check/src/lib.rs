@@ -4,5 +4,5 @@ pub mod checker;
 pub mod run;
 mod wire_watch;
 
-pub use checker::{Checker, Violation};
+pub use checker::{Checker, Counts, Violation};
 pub use run::{Report, Settings, run};

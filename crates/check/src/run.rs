@@ -62,11 +62,13 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { produced, acknowledged, consumed, commits, crashes, rebalances, .. } = self.counts;
+        let Counts {
+            produced, acknowledged, consumed, commits, crashes, rebalances, disk_faults, storage_errors, ..
+        } = self.counts;
         write!(
             f,
-            "seed {}: {} in {} events, {} disk calls, {crashes} crashes, {rebalances} assignments; {produced} produced, \
-             {acknowledged} acknowledged, {consumed} consumed, {commits} commits; trace {:016x}",
+            "seed {}: {} in {} events, {} disk calls, {crashes} crashes, {disk_faults} disk faults, {rebalances} assignments; {produced} \
+             produced, {storage_errors} batches refused by the store, {acknowledged} acknowledged, {consumed} consumed, {commits} commits; trace {:016x}",
             self.seed, self.virtual_time, self.events, self.disk_calls, self.hash
         )?;
         for violation in self.violations.iter().take(10) {
@@ -182,6 +184,7 @@ impl Run {
         };
         self.world.act_at(Instant::ZERO + end, leaves);
         self.plan_troubles();
+        self.plan_disk_faults(seed);
     }
 
     fn producer(&mut self, name: &str) -> ProducerSpec {
@@ -220,6 +223,24 @@ impl Run {
             let until = at + millis(&mut self.random, 100, 6_000);
             self.world.act_at(Instant::ZERO + at, Action::CutLink { actor: actor.clone(), node: NODE });
             self.world.act_at(Instant::ZERO + until, Action::HealLink { actor, node: NODE });
+        }
+    }
+
+    /// In some runs the disk is full or fails for a while, once or twice, and heals. Drawn apart from the rest:
+    /// the other runs go as they would without.
+    fn plan_disk_faults(&mut self, seed: u64) {
+        let mut random = Random::stream(seed, "disk faults");
+        if !random.percent(40) {
+            return;
+        }
+        let mut at = Duration::from_millis(500 + random.below(8_000));
+        for _ in 0..1 + random.below(2) {
+            let full = random.percent(50);
+            let fault = if full { Action::FillDisk { node: NODE } } else { Action::FailDisk { node: NODE } };
+            self.world.act_at(Instant::ZERO + at, fault);
+            at += Duration::from_millis(20 + random.below(5_000));
+            self.world.act_at(Instant::ZERO + at, Action::HealDisk { node: NODE });
+            at += Duration::from_millis(1 + random.below(3_000));
         }
     }
 
@@ -271,6 +292,12 @@ impl Run {
             }
             self.checker.observe(event);
             self.note_auditor(event);
+            // What was committed before it was killed is, without being said again.
+            if matches!(event.kind, EventKind::NodeReady { .. })
+                && let Some(node) = self.world.node(NODE)
+            {
+                self.checker.look_at(self.world.now(), &node.view());
+            }
             if matches!(event.kind, EventKind::NodeKilled { .. }) {
                 let down = Duration::from_millis(1 + self.random.below(3_000));
                 self.world.act_at(self.world.now() + down, Action::StartNode { node: NODE });

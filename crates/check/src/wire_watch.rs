@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use shore_base::ConnId;
 use shore_wire::api::ApiKey;
+use shore_wire::batch::BatchView;
+use shore_wire::error::ErrorCode;
 use shore_wire::frame::{decode_request, decode_request_head, decode_response, response_correlation_id};
 use shore_wire::messages::{
     InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, MetadataResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse,
 };
 
 /// A rule and how it was broken.
@@ -26,6 +28,11 @@ pub(crate) struct WireWatch {
     /// Commits per place: the last one that was answered well, and those since whose answer is not known.
     commits: BTreeMap<Spot, Commits>,
     generations: BTreeMap<String, i32>,
+    topics: BTreeMap<[u8; 16], String>,
+    /// How far each log was seen to be committed.
+    high_watermarks: BTreeMap<(String, i32), i64>,
+    /// Produce answers that said KAFKA_STORAGE_ERROR, by partition.
+    pub storage_errors: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,9 +49,21 @@ struct Asked {
 }
 
 enum What {
-    Commit { group: String, offsets: Vec<(String, i32, i64)> },
-    Offsets { group: String },
-    Join { group: String },
+    Commit {
+        group: String,
+        offsets: Vec<(String, i32, i64)>,
+    },
+    Offsets {
+        group: String,
+    },
+    Join {
+        group: String,
+    },
+    /// How many offsets each partition's batch takes, if everybody has to have it.
+    Produce {
+        lengths: BTreeMap<(String, i32), i64>,
+        acks: i16,
+    },
     Other,
 }
 
@@ -66,10 +85,44 @@ impl WireWatch {
                 Ok(request) => What::Join { group: request.group_id.into_string() },
                 Err(_) => What::Other,
             },
+            ApiKey::Produce => self.produce_asked(body, version),
             ApiKey::InitProducerId | ApiKey::Metadata => What::Other,
             _ => return,
         };
         self.asked.insert((conn, head.correlation_id), Asked { api, version, what });
+    }
+
+    fn produce_asked(&self, body: Bytes, version: i16) -> What {
+        let Ok(request) = decode_request::<ProduceRequest>(body, version) else { return What::Other };
+        let mut lengths = BTreeMap::new();
+        for topic in request.topic_data {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
+            for data in topic.partition_data {
+                let batch = BatchView::parse(data.records.as_deref().unwrap_or_default());
+                let length = batch.map_or(0, |batch| i64::from(batch.last_offset_delta()) + 1);
+                lengths.insert((name.clone(), data.index), length);
+            }
+        }
+        What::Produce { lengths, acks: request.acks }
+    }
+
+    /// A topic's name; later versions have its id alone.
+    fn topic_name(&self, name: &str, id: [u8; 16]) -> String {
+        match name {
+            "" => self.topics.get(&id).cloned().unwrap_or_default(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// A log is committed up to here.
+    pub fn committed_to(&mut self, topic: &str, partition: i32, high_watermark: i64) {
+        let before = self.high_watermarks.entry((topic.to_owned(), partition)).or_default();
+        *before = high_watermark.max(*before);
+    }
+
+    /// A group is gone; one of its name begins anew.
+    pub fn group_is_gone(&mut self, group: &str) {
+        self.generations.remove(group);
     }
 
     fn commit_asked(&mut self, body: Bytes, version: i16) -> What {
@@ -113,6 +166,10 @@ impl WireWatch {
                 Ok((_, response)) => self.offsets(&group, response),
                 Err(_) => unreadable(),
             },
+            (_, What::Produce { lengths, acks }) => match decode_response::<ProduceResponse>(frame, version) {
+                Ok((_, response)) => self.produced(&lengths, acks, response),
+                Err(_) => unreadable(),
+            },
             (_, What::Join { group }) => match decode_response::<JoinGroupResponse>(frame, version) {
                 Ok((_, response)) => self.joined(group, &response),
                 Err(_) => unreadable(),
@@ -139,9 +196,39 @@ impl WireWatch {
         vec![("29: producer ids are given once", format!("{} was given twice", response.producer_id))]
     }
 
+    fn produced(
+        &mut self,
+        lengths: &BTreeMap<(String, i32), i64>,
+        acks: i16,
+        response: ProduceResponse,
+    ) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        for topic in response.responses {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
+            for answer in topic.partition_responses {
+                let place = (name.clone(), answer.index);
+                self.storage_errors += u64::from(answer.error_code == ErrorCode::KafkaStorageError.code());
+                // A duplicate that is no longer remembered has no offset.
+                if acks != -1 || answer.error_code != 0 || answer.base_offset < 0 {
+                    continue;
+                }
+                let end = answer.base_offset + lengths.get(&place).copied().unwrap_or(1);
+                let committed = self.high_watermarks.get(&place).copied().unwrap_or(0);
+                if committed < end {
+                    let what = format!("{name}-{} is acknowledged to {end} and committed to {committed}", place.1);
+                    broken.push(("10: what all have acknowledged is committed", what));
+                }
+            }
+        }
+        broken
+    }
+
     fn metadata(&mut self, response: MetadataResponse) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.topics {
+            if let Some(name) = &topic.name {
+                self.topics.insert(topic.topic_id.to_bytes(), name.as_str().to_owned());
+            }
             for partition in topic.partitions {
                 let key = (topic.topic_id.to_bytes(), partition.partition_index);
                 let before = self.epochs.insert(key, partition.leader_epoch);

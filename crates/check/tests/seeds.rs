@@ -1,14 +1,15 @@
-//! Runs drawn from seeds: a crash at every storage call in turn, then at random ones. Nothing that was
-//! acknowledged may be lost, and everything comes to rest.
+//! Runs drawn from seeds: a crash at every storage call in turn, then at random ones; in some of them the disk
+//! is full or fails for a while. Nothing that was acknowledged may be lost, and everything comes to rest.
 
 #![cfg(not(target_arch = "wasm32"))]
 
 use shore_broker::Durability;
-use shore_check::{Settings, run};
+use shore_check::{Counts, Settings, run};
 
 fn hold(seeds: std::ops::Range<u64>) {
     let count = seeds.end - seeds.start;
     let (mut crashes, mut acknowledged, mut consumed, mut commits) = (0, 0, 0, 0);
+    let (mut faulty, mut refusing) = (0, 0);
     for seed in seeds {
         let report = run(seed, Settings::of_seed(seed));
         assert!(report.violations.is_empty(), "{report}");
@@ -16,12 +17,18 @@ fn hold(seeds: std::ops::Range<u64>) {
         acknowledged += report.counts.acknowledged;
         consumed += report.counts.consumed;
         commits += report.counts.commits;
+        let Counts { disk_faults, storage_errors, .. } = report.counts;
+        assert!(disk_faults > 0 || storage_errors == 0, "a store that works refuses nothing: {report}");
+        faulty += u64::from(disk_faults > 0);
+        refusing += u64::from(storage_errors > 0);
     }
     // A run in which nothing happens proves nothing.
     assert!(crashes >= count, "{crashes} crashes in {count} runs");
     assert!(acknowledged >= 100 * count, "{acknowledged} records acknowledged in {count} runs");
     assert!(consumed >= acknowledged, "{consumed} records consumed, {acknowledged} acknowledged");
     assert!(commits >= count, "{commits} commits in {count} runs");
+    assert!(faulty >= count / 4, "{faulty} of {count} runs with a full or failing disk");
+    assert!(refusing >= faulty / 2, "producers heard of it in {refusing} of {faulty} runs");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub struct DiskModel {
 pub enum DiskFault {
     /// No space is left, whatever the capacity.
     Full,
-    /// Every request fails.
+    /// Every request fails. Of what should have been stored, any prefix is, the last append of it possibly torn.
     Failing,
 }
 
@@ -141,11 +141,16 @@ impl ModelDisk {
         self.model.latency + carried + self.model.sync * syncs
     }
 
-    /// Carries out the oldest request.
-    pub fn complete(&mut self) -> Option<StoreReply> {
+    /// Carries out the oldest request. The random numbers say what a failing disk does.
+    pub fn complete(&mut self, random: &mut Random) -> Option<StoreReply> {
         let request = self.under_way.pop_front()?;
         if self.model.fault == Some(DiskFault::Failing) {
-            return Some(failed(&request, StoreError::Failed("the disk fails".into())));
+            let reply = failed(&request, StoreError::Failed("the disk fails".into()));
+            if let StoreRequest::Store { ops, .. } = request {
+                // What cannot be carried out ends the prefix; the request fails in any case.
+                let _ = surviving_prefix(ops, random).into_iter().try_for_each(|op| self.carry_out(op));
+            }
+            return Some(reply);
         }
         match request {
             StoreRequest::Store { token, ops } => {
@@ -362,7 +367,7 @@ mod tests {
     }
 
     fn done(disk: &mut ModelDisk) -> Result<(), StoreError> {
-        match disk.complete() {
+        match disk.complete(&mut Random::stream(0, "disk")) {
             Some(StoreReply::Stored { result, .. }) => result,
             other => panic!("a store was under way, not {other:?}"),
         }
@@ -411,6 +416,21 @@ mod tests {
             lost += u32::from(left.len() < 9);
         }
         assert!(lost > 0);
+    }
+
+    #[test]
+    fn a_failing_disk_leaves_a_prefix_of_what_it_refused() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let mut disk = ModelDisk::new(DiskModel { fault: Some(DiskFault::Failing), ..DiskModel::default() });
+            store(&mut disk, 1, vec![append(0, b"one"), append(3, b"two"), StoreOp::Sync]);
+            let reply = disk.complete(&mut Random::stream(seed, "disk"));
+            assert!(matches!(reply, Some(StoreReply::Stored { result: Err(StoreError::Failed(_)), .. })), "{reply:?}");
+            let left = content(&mut disk);
+            assert!(b"onetwo".starts_with(&left), "{left:?}");
+            seen.insert(left);
+        }
+        assert_eq!(seen.len(), 7, "every prefix occurs");
     }
 
     #[test]

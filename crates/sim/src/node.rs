@@ -117,9 +117,9 @@ impl NodeSlot {
         }
     }
 
-    pub fn complete(&mut self) -> Option<StoreReply> {
+    pub fn complete(&mut self, random: &mut Random) -> Option<StoreReply> {
         match &mut self.disk {
-            NodeDisk::Model(disk) => disk.complete(),
+            NodeDisk::Model(disk) => disk.complete(random),
             NodeDisk::External { .. } => None,
         }
     }

@@ -314,7 +314,7 @@ impl World {
                 let Some(slot) = self.nodes.get_mut(&node).filter(|slot| slot.life == life && !slot.is_down()) else {
                     return;
                 };
-                if let Some(reply) = slot.complete() {
+                if let Some(reply) = slot.complete(&mut self.crashes) {
                     self.stored(node, reply);
                 }
             }
