@@ -99,6 +99,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
         read: BTreeMap::new(),
         auditor: None,
         events: 0,
+        to_produce: 0,
         story: Vec::new(),
         crashes_left: 1 + random.below(3),
         random,
@@ -142,6 +143,8 @@ struct Run {
     read: BTreeMap<(String, i32), BTreeMap<i64, Bytes>>,
     auditor: Option<ActorId>,
     events: u64,
+    /// How many records the producers make before they are done.
+    to_produce: u64,
     story: Vec<String>,
     crashes_left: u64,
     random: Random,
@@ -161,6 +164,7 @@ impl Run {
         self.act(create);
         for name in ["north", "south"] {
             let spec = self.producer(name);
+            self.to_produce += spec.limit.unwrap_or(0);
             let later = Duration::from_millis(self.random.below(2_000));
             self.world.act_at(Instant::ZERO + later, Action::AddProducer(spec));
         }
@@ -354,7 +358,7 @@ impl Run {
             }
             _ => true,
         }) && self.checker.unanswered() == 0
-            && self.checker.counts.produced > 0
+            && self.checker.counts.produced == self.to_produce
     }
 
     /// Whether these members read every partition between them and are at its end.
