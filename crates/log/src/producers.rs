@@ -105,6 +105,16 @@ pub struct ProducerStates {
     /// First offsets of ended transactions, with the offset of the marker: they are stable once the
     /// marker is below the high watermark.
     ended: BTreeMap<i64, i64>,
+    /// Producers all of whose batches were taken back, and the first of these: what they sent after it may
+    /// still arrive, and must not come before it.
+    taken_back: BTreeMap<i64, TakenBack>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TakenBack {
+    epoch: i16,
+    sequence: i32,
+    timestamp: i64,
 }
 
 /// Takes one change back.
@@ -112,6 +122,7 @@ pub struct ProducerStates {
 pub(crate) struct ProducerUndo {
     producer_id: i64,
     before: Option<ProducerEntry>,
+    first: TakenBack,
     opened: Option<i64>,
     ended: Option<i64>,
 }
@@ -159,9 +170,17 @@ impl ProducerStates {
     /// Whether a client's batch follows the one before it.
     pub fn check_sequence(&self, batch: &BatchHeader) -> Result<(), Refused> {
         // A producer that nothing is known of may go on anywhere: what was known may have expired.
-        let Some(entry) = self.get(batch.producer_id) else { return Ok(()) };
         let refused = |message| Err(Refused { code: ErrorCode::OutOfOrderSequenceNumber, message });
         let (id, epoch, first) = (batch.producer_id, batch.producer_epoch, batch.base_sequence);
+        let Some(entry) = self.get(id) else {
+            return match self.taken_back.get(&id) {
+                Some(lost) if lost.epoch == epoch && lost.sequence != first => refused(format!(
+                    "Out of order sequence number for producer {id}: {first} (incoming seq. number), {} could not be stored",
+                    lost.sequence
+                )),
+                _ => Ok(()),
+            };
+        };
         if epoch != entry.epoch {
             if first != 0 {
                 return refused(format!(
@@ -190,7 +209,11 @@ impl ProducerStates {
     /// Notes a batch that was appended. Its offsets are those it got.
     pub(crate) fn append(&mut self, batch: &BatchHeader, marker: Option<EndMarker>) -> ProducerUndo {
         let id = batch.producer_id;
-        let mut undo = ProducerUndo { producer_id: id, before: self.get(id).cloned(), opened: None, ended: None };
+        let first =
+            TakenBack { epoch: batch.producer_epoch, sequence: batch.base_sequence, timestamp: batch.max_timestamp };
+        let before = self.get(id).cloned();
+        let mut undo = ProducerUndo { producer_id: id, before, first, opened: None, ended: None };
+        self.taken_back.remove(&id);
         let entries = Arc::make_mut(&mut self.entries);
         let entry = entries.entry(id).or_insert_with(|| ProducerEntry::new(batch.producer_epoch));
         entry.set_epoch(batch.producer_epoch);
@@ -232,6 +255,9 @@ impl ProducerStates {
             Some(entry) => entries.insert(undo.producer_id, entry),
             None => entries.remove(&undo.producer_id),
         };
+        if !entries.contains_key(&undo.producer_id) && undo.first.sequence >= 0 {
+            self.taken_back.insert(undo.producer_id, undo.first);
+        }
     }
 
     /// Where what a transaction may still take back begins, as seen at this high watermark.
@@ -256,6 +282,7 @@ impl ProducerStates {
         if self.entries.values().any(expired) {
             Arc::make_mut(&mut self.entries).retain(|_, entry| !expired(entry));
         }
+        self.taken_back.retain(|_, lost| now_ms.saturating_sub(lost.timestamp) < expiration_ms);
     }
 
     /// The `.snapshot` file: version, CRC-32C of what follows it, and one entry per producer.
@@ -351,6 +378,19 @@ mod tests {
             states.append(batch, None);
         }
         states
+    }
+
+    #[test]
+    fn a_producer_whose_first_batch_was_taken_back_begins_with_it_again() {
+        let mut states = ProducerStates::default();
+        let undos = [batch(1, 0, 0, 3), batch(1, 3, 3, 2)].map(|batch| states.append(&batch, None));
+        undos.into_iter().rev().for_each(|undo| states.undo(undo));
+        let code = |states: &ProducerStates, batch| states.check_sequence(&batch).map_err(|refused| refused.code);
+        assert_eq!(code(&states, batch(1, 3, 0, 2)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(code(&states, batch(1, 0, 0, 3)), Ok(()));
+        assert_eq!(code(&states, batch(2, 0, 0, 3)), Ok(()), "a new epoch begins anew");
+        states.append(&batch(1, 0, 0, 3), None);
+        assert_eq!(code(&states, batch(1, 3, 3, 2)), Ok(()));
     }
 
     #[test]
