@@ -7,14 +7,18 @@ use shore_wire::error::ErrorCode;
 
 use crate::log::Log;
 use crate::validate;
+use crate::verification::VerificationGuard;
 
 /// Where records come from, and what is taken on trust because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A Produce request: every check is made, offsets are assigned.
-    Client { leader_epoch: i32 },
-    /// The node itself: group, transaction and metadata records, markers. Offsets are assigned.
-    Coordinator { leader_epoch: i32 },
+    /// A Produce request: every check is made, offsets are assigned. The first records of a transaction
+    /// need the guard of [`Log::begin_verification`].
+    Client { leader_epoch: i32, guard: Option<VerificationGuard> },
+    /// The node itself: group, transaction and metadata records. Offsets are assigned.
+    Coordinator { leader_epoch: i32, guard: Option<VerificationGuard> },
+    /// A transaction's coordinator ends it, by the rules of this transaction version.
+    Marker { leader_epoch: i32, transaction_version: i16 },
     /// The leader of this partition: offsets and epochs are kept.
     Replica,
 }
@@ -64,8 +68,9 @@ impl Log {
     /// Appends batches, all of them or none.
     pub fn append(&mut self, records: &[u8], origin: Origin, now: Wall) -> Result<Appended, AppendError> {
         match origin {
-            Origin::Client { leader_epoch } => self.append_as_leader(records, leader_epoch, true, now),
-            Origin::Coordinator { leader_epoch } => self.append_as_leader(records, leader_epoch, false, now),
+            Origin::Client { leader_epoch, .. }
+            | Origin::Coordinator { leader_epoch, .. }
+            | Origin::Marker { leader_epoch, .. } => self.append_as_leader(records, leader_epoch, origin, now),
             Origin::Replica => self.append_as_follower(records, now),
         }
     }
@@ -74,9 +79,10 @@ impl Log {
         &mut self,
         records: &[u8],
         leader_epoch: i32,
-        from_client: bool,
+        origin: Origin,
         now: Wall,
     ) -> Result<Appended, AppendError> {
+        let from_client = matches!(origin, Origin::Client { .. });
         let checked = validate::leader_batch(self, records, leader_epoch, from_client, now)?;
         let header = checked.header;
         if header.size > self.config.segment_bytes {
@@ -102,8 +108,7 @@ impl Log {
                 });
             }
             self.producers
-                .check_epoch(&header, checked.marker)
-                .and_then(|()| if from_client { self.producers.check_sequence(&header) } else { Ok(()) })
+                .check(&header, checked.marker, origin, self.config.transaction_verification)
                 .map_err(|refused| AppendError::new(refused.code, refused.message))?;
         }
         self.commit(

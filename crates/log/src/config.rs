@@ -54,6 +54,8 @@ pub struct LogConfig {
     pub cleanup_policy: CleanupPolicy,
     /// The broker's `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// The broker's `transaction.partition.verification.enable`.
+    pub transaction_verification: bool,
 }
 
 impl Default for LogConfig {
@@ -74,6 +76,7 @@ impl Default for LogConfig {
             compression: Compression::Producer,
             cleanup_policy: CleanupPolicy::default(),
             producer_id_expiration_ms: DAY_MS,
+            transaction_verification: true,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The two indexes of a segment, in Kafka's file formats: offsets to positions (8 bytes an entry) and
+//! The indexes of a segment, in Kafka's file formats: offsets to positions (8 bytes an entry) and
 //! timestamps to offsets (12 bytes an entry). Both are sparse and only hints: a lookup answers where
-//! to begin to look.
+//! to begin to look. The third, of aborted transactions, is neither: see the transaction index.
 
 use std::sync::Arc;
 
@@ -82,6 +82,10 @@ impl<T> Default for Index<T> {
 impl<T: Entry> Index<T> {
     pub fn len(&self) -> usize {
         self.full.len() * BLOCK + self.tail.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub fn push(&mut self, entry: T) {

@@ -16,13 +16,17 @@ mod room;
 mod segment;
 pub mod storage;
 pub mod suite;
+mod txn_index;
 mod validate;
+mod verification;
 
 pub use append::{AppendError, Appended, Origin, RecordError};
 pub use config::{CleanupPolicy, Compression, LogConfig};
 pub use epochs::{EpochCache, UNDEFINED_EPOCH};
 pub use header::BatchHeader;
 pub use log::Log;
-pub use producers::{BatchMetadata, EndMarker, ProducerEntry, ProducerStates};
+pub use producers::{BatchMetadata, EndMarker, ProducerEntry, ProducerStates, Refused};
 pub use read::{Lookup, Read, ReadError, SegmentInfo, TimestampOffset};
 pub use recovery::{Recovery, RecoveryReport};
+pub use txn_index::AbortedTransaction;
+pub use verification::VerificationGuard;

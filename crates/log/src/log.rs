@@ -14,6 +14,7 @@ use crate::producers::{EndMarker, ProducerStates, ProducerUndo};
 use crate::room::Room;
 use crate::segment::{Indexes, Kind, Segment, SegmentMark};
 use crate::storage::{FileName, ReadRange, StoreOp};
+use crate::txn_index::AbortedTransaction;
 
 /// One partition's log. It never waits: changes leave as ops ([`Log::take_ops`]), the caller says what
 /// of them became durable ([`Log::mark_durable`]), and a read that needs bytes which are not in memory
@@ -171,7 +172,7 @@ impl Log {
     /// What a `read_committed` consumer may read up to.
     pub fn last_stable_offset(&self) -> i64 {
         let unstable = self.producers.first_unstable_offset(self.high_watermark);
-        unstable.map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
+        unstable.map_or(self.high_watermark, |offset| offset.clamp(self.start_offset, self.high_watermark))
     }
 
     pub fn producers(&self) -> &ProducerStates {
@@ -246,6 +247,8 @@ impl Log {
             // An empty segment's file holds the place of the log's end.
             self.ops.push(StoreOp::Append { file, position: 0, bytes: Bytes::new() });
         }
+        let aborted = txn_index_op(&self.dir, self.active());
+        self.ops.push(aborted);
         self.write_epochs();
         if let Some(topic_id) = self.topic_id {
             self.set_topic_id(topic_id);
@@ -349,18 +352,27 @@ impl Log {
             active.note_batch(batch, interval, now);
         }
         let mut producers = Vec::new();
-        for (batch, marker) in batches {
-            if batch.producer_id >= 0 {
-                producers.push(self.producers.append(batch, *marker));
-            }
-        }
         self.ops.push(StoreOp::Append { file, position, bytes });
+        for (batch, marker) in batches.iter().filter(|(batch, _)| batch.producer_id >= 0) {
+            let (undo, aborted) = self.producers.append(batch, *marker);
+            producers.push(undo);
+            aborted.into_iter().for_each(|aborted| self.note_aborted(aborted));
+        }
         self.end_offset = end_offset;
         self.undo.push_back(Undo::Append { durable_at: end_offset, end_before, segment: mark, producers, epochs });
         self.bytes_since_checkpoint += size;
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
             self.checkpoint();
         }
+    }
+
+    fn note_aborted(&mut self, aborted: AbortedTransaction) {
+        let active = self.active_mut();
+        let (base, entries) = (active.base_offset, active.aborted.len());
+        active.aborted.push(aborted);
+        let bytes = active.aborted.encode_from(entries);
+        let position = (entries * AbortedTransaction::LEN) as u64;
+        self.ops.push(StoreOp::Append { file: Kind::TxnIndex.file(&self.dir, base), position, bytes });
     }
 
     fn should_roll(&self, size: u64, last_offset: i64, max_timestamp: i64, now: Wall) -> bool {
@@ -456,6 +468,16 @@ impl Log {
         }
         let due = Wall::from_millis(now.as_millis().saturating_add(self.config.file_delete_delay_ms));
         self.deleting.push_back((due, doomed));
+    }
+}
+
+/// What makes a segment's `.txnindex` be as it is in memory. Without entries there is none.
+pub(crate) fn txn_index_op(dir: &FileName, segment: &Segment) -> StoreOp {
+    let file = Kind::TxnIndex.file(dir, segment.base_offset);
+    if segment.aborted.is_empty() {
+        StoreOp::Delete { file }
+    } else {
+        StoreOp::Replace { file, bytes: segment.aborted.encode_from(0) }
     }
 }
 

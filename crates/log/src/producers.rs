@@ -8,7 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use shore_wire::crc32c::crc32c;
 use shore_wire::error::ErrorCode;
 
+use crate::append::Origin;
 use crate::header::BatchHeader;
+use crate::txn_index::AbortedTransaction;
+use crate::verification::Verifications;
 
 /// How many batches of a producer are remembered: the most that a client may have in flight.
 const BATCHES: usize = 5;
@@ -108,6 +111,7 @@ pub struct ProducerStates {
     /// Producers all of whose batches were taken back, and the first of these: what they sent after it may
     /// still arrive, and must not come before it.
     taken_back: BTreeMap<i64, TakenBack>,
+    pub(crate) verifications: Verifications,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -143,24 +147,74 @@ impl ProducerStates {
         entry.batches().find(|known| known.first_sequence() == first && known.last_sequence == last).copied()
     }
 
-    /// Whether a producer with an old epoch wrote this, or a coordinator with one.
-    pub fn check_epoch(&self, batch: &BatchHeader, marker: Option<EndMarker>) -> Result<(), Refused> {
-        let Some(entry) = self.get(batch.producer_id) else { return Ok(()) };
-        if batch.producer_epoch < entry.epoch {
+    /// Whether a batch that is no retry may be appended.
+    pub(crate) fn check(
+        &self,
+        batch: &BatchHeader,
+        marker: Option<EndMarker>,
+        origin: Origin,
+        verify: bool,
+    ) -> Result<(), Refused> {
+        let (guard, transaction_version) = match origin {
+            Origin::Client { guard, .. } | Origin::Coordinator { guard, .. } => (guard, 0),
+            Origin::Marker { transaction_version, .. } => (None, transaction_version),
+            Origin::Replica => return Ok(()),
+        };
+        let entry = self.get(batch.producer_id);
+        if let Some(marker) = marker {
+            self.check_marker_epoch(batch, transaction_version)?;
+            return self.check_coordinator(batch.producer_id, marker);
+        }
+        self.check_producer_epoch(batch.producer_id, batch.producer_epoch)?;
+        let is_open =
+            entry.is_some_and(|entry| entry.transaction_start.is_some() && entry.epoch == batch.producer_epoch);
+        let is_data = batch.is_transactional() && !batch.is_control();
+        if verify && is_data && !is_open && !self.verifications.allows(batch.producer_id, guard) {
             return Err(Refused {
-                code: ErrorCode::InvalidProducerEpoch,
-                message: format!(
-                    "Epoch of producer {} is {}, which is smaller than the last seen epoch {}",
-                    batch.producer_id, batch.producer_epoch, entry.epoch
-                ),
+                code: ErrorCode::InvalidTxnState,
+                message: "Record was not part of an ongoing transaction".to_owned(),
             });
         }
-        match marker {
-            Some(marker) if entry.coordinator_epoch > marker.coordinator_epoch => Err(Refused {
+        if matches!(origin, Origin::Client { .. }) {
+            self.check_sequence(batch)?;
+        }
+        if entry.is_some_and(|entry| entry.transaction_start.is_some()) && !batch.is_transactional() {
+            return Err(Refused {
+                code: ErrorCode::InvalidTxnState,
+                message: format!("Expected transactional write from producer {}", batch.producer_id),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a producer with an old epoch wrote this.
+    pub(crate) fn check_producer_epoch(&self, producer_id: i64, epoch: i16) -> Result<(), Refused> {
+        match self.get(producer_id) {
+            Some(entry) if epoch < entry.epoch => Err(old_epoch(producer_id, epoch, "smaller than", entry.epoch)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Transactions of version 2 end with a larger epoch than they had. A marker that comes again finds
+    /// no open transaction, and is appended again.
+    fn check_marker_epoch(&self, batch: &BatchHeader, transaction_version: i16) -> Result<(), Refused> {
+        let (id, epoch) = (batch.producer_id, batch.producer_epoch);
+        let Some(entry) = self.get(id).filter(|entry| transaction_version >= 2 && epoch == entry.epoch) else {
+            return self.check_producer_epoch(id, epoch);
+        };
+        if entry.transaction_start.is_none() || epoch == i16::MAX {
+            return Ok(());
+        }
+        Err(old_epoch(id, epoch, "<=", entry.epoch))
+    }
+
+    fn check_coordinator(&self, producer_id: i64, marker: EndMarker) -> Result<(), Refused> {
+        match self.get(producer_id) {
+            Some(entry) if entry.coordinator_epoch > marker.coordinator_epoch => Err(Refused {
                 code: ErrorCode::TransactionCoordinatorFenced,
                 message: format!(
-                    "Invalid coordinator epoch for producer {}: {} (zombie), {} (current)",
-                    batch.producer_id, marker.coordinator_epoch, entry.coordinator_epoch
+                    "Invalid coordinator epoch for producer {producer_id}: {} (zombie), {} (current)",
+                    marker.coordinator_epoch, entry.coordinator_epoch
                 ),
             }),
             _ => Ok(()),
@@ -168,10 +222,14 @@ impl ProducerStates {
     }
 
     /// Whether a client's batch follows the one before it.
-    pub fn check_sequence(&self, batch: &BatchHeader) -> Result<(), Refused> {
+    fn check_sequence(&self, batch: &BatchHeader) -> Result<(), Refused> {
         // A producer that nothing is known of may go on anywhere: what was known may have expired.
         let refused = |message| Err(Refused { code: ErrorCode::OutOfOrderSequenceNumber, message });
         let (id, epoch, first) = (batch.producer_id, batch.producer_epoch, batch.base_sequence);
+        if let Some(verification) = self.verifications.get(id) {
+            let is_new = self.get(id).and_then(ProducerEntry::last_batch).is_none();
+            verification.check_sequence(id, first, is_new)?;
+        }
         let Some(entry) = self.get(id) else {
             return match self.taken_back.get(&id) {
                 Some(lost) if lost.epoch == epoch && lost.sequence != first => refused(format!(
@@ -197,35 +255,34 @@ impl ProducerStates {
                 ));
             }
         }
-        if entry.transaction_start.is_some() && !batch.is_transactional() {
-            return Err(Refused {
-                code: ErrorCode::InvalidTxnState,
-                message: format!("Expected transactional write from producer {id}"),
-            });
-        }
         Ok(())
     }
 
-    /// Notes a batch that was appended. Its offsets are those it got.
-    pub(crate) fn append(&mut self, batch: &BatchHeader, marker: Option<EndMarker>) -> ProducerUndo {
+    /// Notes a batch that was appended. Its offsets are those it got. Says how to take that back, and
+    /// what transaction it aborted.
+    pub(crate) fn append(
+        &mut self,
+        batch: &BatchHeader,
+        marker: Option<EndMarker>,
+    ) -> (ProducerUndo, Option<AbortedTransaction>) {
         let id = batch.producer_id;
         let first =
             TakenBack { epoch: batch.producer_epoch, sequence: batch.base_sequence, timestamp: batch.max_timestamp };
         let before = self.get(id).cloned();
         let mut undo = ProducerUndo { producer_id: id, before, first, opened: None, ended: None };
+        if batch.is_control() && marker.is_none() {
+            // A marker whose transaction was compacted away: only the batch is left of it.
+            return (undo, None);
+        }
         self.taken_back.remove(&id);
+        if batch.is_transactional() {
+            self.verifications.appended(batch);
+        }
         let entries = Arc::make_mut(&mut self.entries);
         let entry = entries.entry(id).or_insert_with(|| ProducerEntry::new(batch.producer_epoch));
         entry.set_epoch(batch.producer_epoch);
         entry.last_timestamp = batch.max_timestamp;
-        if let Some(marker) = marker {
-            entry.coordinator_epoch = marker.coordinator_epoch;
-            if let Some(start) = entry.transaction_start.take() {
-                self.open.remove(&start);
-                self.ended.insert(start, batch.last_offset);
-                undo.ended = Some(start);
-            }
-        } else if !batch.is_control() {
+        let Some(marker) = marker else {
             entry.add(BatchMetadata {
                 last_sequence: batch.last_sequence(),
                 last_offset: batch.last_offset,
@@ -237,8 +294,20 @@ impl ProducerStates {
                 self.open.insert(batch.base_offset, id);
                 undo.opened = Some(batch.base_offset);
             }
-        }
-        undo
+            return (undo, None);
+        };
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        let Some(start) = entry.transaction_start.take() else { return (undo, None) };
+        self.open.remove(&start);
+        self.ended.insert(start, batch.last_offset);
+        undo.ended = Some(start);
+        let aborted = AbortedTransaction {
+            producer_id: id,
+            first_offset: start,
+            last_offset: batch.last_offset,
+            last_stable_offset: self.open.keys().next().map_or(batch.last_offset + 1, |&open| open),
+        };
+        (undo, (!marker.commit).then_some(aborted))
     }
 
     /// Takes back the last [`ProducerStates::append`] that has not been taken back.
@@ -283,6 +352,7 @@ impl ProducerStates {
             Arc::make_mut(&mut self.entries).retain(|_, entry| !expired(entry));
         }
         self.taken_back.retain(|_, lost| now_ms.saturating_sub(lost.timestamp) < expiration_ms);
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     /// The `.snapshot` file: version, CRC-32C of what follows it, and one entry per producer.
@@ -330,6 +400,13 @@ impl ProducerStates {
             map.insert(id, entry);
         }
         Some(states)
+    }
+}
+
+fn old_epoch(producer_id: i64, epoch: i16, relation: &str, last: i16) -> Refused {
+    Refused {
+        code: ErrorCode::InvalidProducerEpoch,
+        message: format!("Epoch of producer {producer_id} is {epoch}, which is {relation} the last seen epoch {last}"),
     }
 }
 
@@ -383,7 +460,7 @@ mod tests {
     #[test]
     fn a_producer_whose_first_batch_was_taken_back_begins_with_it_again() {
         let mut states = ProducerStates::default();
-        let undos = [batch(1, 0, 0, 3), batch(1, 3, 3, 2)].map(|batch| states.append(&batch, None));
+        let undos = [batch(1, 0, 0, 3), batch(1, 3, 3, 2)].map(|batch| states.append(&batch, None).0);
         undos.into_iter().rev().for_each(|undo| states.undo(undo));
         let code = |states: &ProducerStates, batch| states.check_sequence(&batch).map_err(|refused| refused.code);
         assert_eq!(code(&states, batch(1, 3, 0, 2)), Err(ErrorCode::OutOfOrderSequenceNumber));
@@ -405,7 +482,7 @@ mod tests {
             (batch(0, 5, 5, 1), Err(ErrorCode::InvalidProducerEpoch)),
         ];
         for (next, expected) in cases {
-            let checked = states.check_epoch(&next, None).and_then(|()| states.check_sequence(&next));
+            let checked = states.check(&next, None, Origin::Client { leader_epoch: 0, guard: None }, true);
             assert_eq!(checked.map_err(|refused| refused.code), expected, "{next:?}");
         }
         let mut stranger = batch(0, 400, 5, 1);
@@ -441,11 +518,11 @@ mod tests {
         let before = states.clone();
         let mut transactional = batch(0, 1, 1, 1);
         transactional.attributes = 0x10;
-        let opened = states.append(&transactional, None);
+        let (opened, _) = states.append(&transactional, None);
         assert_eq!(states.first_unstable_offset(9), Some(1));
         let mut marker = batch(0, -1, 2, 1);
         marker.attributes = 0x30;
-        let ended = states.append(&marker, Some(EndMarker { commit: true, coordinator_epoch: 0 }));
+        let (ended, _) = states.append(&marker, Some(EndMarker { commit: true, coordinator_epoch: 0 }));
         assert_eq!(states.first_unstable_offset(2), Some(1), "the marker is not below the high watermark");
         assert_eq!(states.first_unstable_offset(3), None);
         states.undo(ended);

@@ -17,10 +17,11 @@ use crate::config::LogConfig;
 use crate::epochs::EpochCache;
 use crate::header::BatchHeader;
 use crate::index::{Entry, Index, TimeEntry};
-use crate::log::{EPOCHS_FILE, Log, METADATA_FILE};
+use crate::log::{EPOCHS_FILE, Log, METADATA_FILE, txn_index_op};
 use crate::producers::ProducerStates;
 use crate::segment::{Indexes, Kind, Segment};
 use crate::storage::{FileEntry, FileName, ReadRange, StoreOp};
+use crate::txn_index::{self, AbortedTransaction, TxnIndex};
 use crate::validate;
 
 /// Opens one log. Ask [`Recovery::wants`] what to load and [`Recovery::feed`] the answers until
@@ -35,6 +36,11 @@ pub struct Recovery {
     snapshot: i64,
     /// Where to scan from at the latest, whatever the snapshot says.
     rescan_from: i64,
+    /// Where the producers' state has to be known at the latest, because a transaction index is made anew
+    /// from there on. Later snapshots are of no use.
+    replay_from: i64,
+    /// The transaction indexes as they are on disk.
+    aborted: BTreeMap<i64, (Bytes, TxnIndex)>,
     epochs_intact: bool,
     /// The active segment's indexes as they are on disk, and its first header.
     active_offsets: Option<Bytes>,
@@ -61,6 +67,7 @@ struct SegmentFiles {
     log: Option<u64>,
     offsets: Option<u64>,
     times: Option<u64>,
+    aborted: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +85,9 @@ enum Small {
     Metadata,
     /// The last entry of a closed segment's time index.
     LastTime {
+        segment: usize,
+    },
+    Aborted {
         segment: usize,
     },
     ActiveOffsets,
@@ -99,6 +109,8 @@ impl Recovery {
             snapshots: Vec::new(),
             snapshot: 0,
             rescan_from: i64::MAX,
+            replay_from: i64::MAX,
+            aborted: BTreeMap::new(),
             epochs_intact: false,
             active_offsets: None,
             active_times: None,
@@ -185,6 +197,7 @@ impl Recovery {
                 Some((offset, Kind::Log)) => self.sizes.entry(offset).or_default().log = Some(entry.len),
                 Some((offset, Kind::Index)) => self.sizes.entry(offset).or_default().offsets = Some(entry.len),
                 Some((offset, Kind::TimeIndex)) => self.sizes.entry(offset).or_default().times = Some(entry.len),
+                Some((offset, Kind::TxnIndex)) => self.sizes.entry(offset).or_default().aborted = Some(entry.len),
                 None if name.ends_with(".deleted") => self.log.ops.push(StoreOp::Delete { file: entry.file.clone() }),
                 None => {}
             }
@@ -196,7 +209,7 @@ impl Recovery {
             self.sizes.iter().filter(|(_, files)| files.log.is_none()).map(|(&base, _)| base).collect();
         for base in orphans {
             self.sizes.remove(&base);
-            for kind in [Kind::Index, Kind::TimeIndex] {
+            for kind in [Kind::Index, Kind::TimeIndex, Kind::TxnIndex] {
                 self.log.ops.push(StoreOp::Delete { file: kind.file(&self.log.dir, base) });
             }
         }
@@ -216,7 +229,8 @@ impl Recovery {
                     {
                         segment.indexes = Indexes::OnDisk { offsets_len, times_len };
                     }
-                    _ => self.rescan_from = self.rescan_from.min(base),
+                    // Who lost these may have lost the transaction index too.
+                    _ => self.replay_from = self.replay_from.min(base),
                 }
             }
             self.log.segments.push(Arc::new(segment));
@@ -237,6 +251,12 @@ impl Recovery {
             let file = dir.join(name);
             if let Some(entry) = files.iter().find(|entry| entry.file == file) {
                 reads.push((small, ReadRange { file, position: 0, len: entry.len.min(TEXT_BYTES) }));
+            }
+        }
+        for (segment, held) in self.log.segments.iter().enumerate() {
+            if let Some(len) = self.sizes.get(&held.base_offset).and_then(|files| files.aborted) {
+                let file = Kind::TxnIndex.file(dir, held.base_offset);
+                reads.push((Small::Aborted { segment }, ReadRange { file, position: 0, len }));
             }
         }
         let last = self.log.segments.len() - 1;
@@ -282,14 +302,29 @@ impl Recovery {
                     Err(_) => self.rescan_from = self.rescan_from.min(segment.base_offset),
                 }
             }
+            Small::Aborted { segment } => self.feed_aborted(segment, bytes),
             Small::ActiveOffsets => self.active_offsets = Some(bytes),
             Small::ActiveTimes => self.active_times = Some(bytes),
             Small::ActiveFirst => self.active_first = Some(bytes),
         }
     }
 
-    /// Turns to the newest snapshot that has not been tried.
+    fn feed_aborted(&mut self, segment: usize, bytes: Bytes) {
+        let base = self.log.segments[segment].base_offset;
+        let next = self.log.segments.get(segment + 1).map(|next| next.base_offset);
+        // The end of an appended index may be torn as any append.
+        let torn = if next.is_none() { bytes.len() % AbortedTransaction::LEN } else { 0 };
+        let whole = &bytes[..bytes.len() - torn];
+        let index = txn_index::decode(whole, base, next.unwrap_or(i64::MAX)).unwrap_or_else(|| {
+            self.replay_from = self.replay_from.min(base);
+            TxnIndex::default()
+        });
+        self.aborted.insert(base, (bytes, index));
+    }
+
+    /// Turns to the newest snapshot that has not been tried and is old enough.
     fn next_snapshot(&mut self) {
+        while self.snapshots.pop_if(|offset| *offset > self.replay_from).is_some() {}
         match self.snapshots.pop() {
             Some(offset) => {
                 self.snapshot = offset;
@@ -312,7 +347,10 @@ impl Recovery {
     }
 
     fn begin_scan(&mut self) {
-        let from = self.snapshot.min(self.rescan_from);
+        let from = self.snapshot.min(self.rescan_from).min(self.replay_from);
+        for index in 0..self.log.segments.len() {
+            self.keep_aborted(index);
+        }
         let index = self.log.segment_at(from);
         let position = if index + 1 == self.log.segments.len() { self.restore_active(from) } else { 0 };
         if position == 0 {
@@ -365,6 +403,16 @@ impl Recovery {
     fn reset(&mut self, index: usize) {
         let (base, now) = (self.log.segments[index].base_offset, self.now);
         self.log.segments[index] = Arc::new(Segment::new(&self.log.dir, base, now));
+        self.keep_aborted(index);
+    }
+
+    /// Of the aborted transactions on disk, keeps those that ended before the snapshot: the others are
+    /// found again by the scan.
+    fn keep_aborted(&mut self, index: usize) {
+        let Some((_, aborted)) = self.aborted.get(&self.log.segments[index].base_offset) else { return };
+        let mut aborted = aborted.clone();
+        aborted.truncate(aborted.count_where(|entry| entry.last_offset < self.snapshot));
+        Arc::make_mut(&mut self.log.segments[index]).aborted = aborted;
     }
 
     fn log_len(&self, index: usize) -> u64 {
@@ -428,7 +476,8 @@ impl Recovery {
                                 self.log.epochs.assign(header.leader_epoch, header.base_offset);
                             }
                             if header.producer_id >= 0 && header.base_offset >= self.snapshot {
-                                self.log.producers.append(&header, marker);
+                                let (_, aborted) = self.log.producers.append(&header, marker);
+                                aborted.into_iter().for_each(|aborted| segment.aborted.push(aborted));
                             }
                             position += size as u64;
                             rest = &rest[size..];
@@ -455,7 +504,7 @@ impl Recovery {
         for segment in self.log.segments.drain(index + 1..).collect::<Vec<_>>() {
             self.report.truncated_segments += 1;
             self.report.truncated_bytes += self.sizes[&segment.base_offset].log.unwrap_or(0);
-            for kind in [Kind::Log, Kind::Index, Kind::TimeIndex] {
+            for kind in [Kind::Log, Kind::Index, Kind::TimeIndex, Kind::TxnIndex] {
                 self.log.ops.push(StoreOp::Delete { file: kind.file(&self.log.dir, segment.base_offset) });
             }
         }
@@ -470,6 +519,11 @@ impl Recovery {
         let is_active = index + 1 == self.log.segments.len();
         let segment = Arc::make_mut(&mut self.log.segments[index]);
         segment.index_time();
+        let found = segment.aborted.encode_from(0);
+        if self.aborted.get(&segment.base_offset).map_or(&[][..], |(on_disk, _)| on_disk) != found {
+            self.log.ops.push(txn_index_op(&self.log.dir, segment));
+            self.aborted.entry(segment.base_offset).or_default().0 = found;
+        }
         let Indexes::Held { offsets, times } = &segment.indexes else { return };
         let (offsets, times) = (offsets.encode_from(0), times.encode_from(0));
         if is_active {
@@ -484,15 +538,23 @@ impl Recovery {
     }
 
     fn done(&mut self) {
-        let end = self.log.active().end_offset;
+        let (base, end) = (self.log.active().base_offset, self.log.active().end_offset);
+        let last_aborted = self.aborted.get(&base).and_then(|(_, index)| index.last());
         // A snapshot from beyond the end tells of records that are gone: the one before it has to do.
         if self.snapshot > end {
             self.drop_snapshot(self.snapshot);
-            self.rescan_from = self.rescan_from.min(self.log.active().base_offset);
-            self.sizes.entry(self.log.active().base_offset).or_default().log = Some(self.log.active().size);
-            self.next_snapshot();
-            return;
+        } else if last_aborted.is_some_and(|last| last.last_offset >= end) && self.snapshot > base {
+            // Nor is there a marker beyond the end.
+            self.replay_from = self.replay_from.min(base);
+        } else {
+            return self.mend(end);
         }
+        self.rescan_from = self.rescan_from.min(base);
+        self.sizes.entry(base).or_default().log = Some(self.log.active().size);
+        self.next_snapshot();
+    }
+
+    fn mend(&mut self, end: i64) {
         for beyond in self.log.snapshots.split_off(&(end + 1)) {
             self.log.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&self.log.dir, beyond) });
         }

@@ -99,6 +99,9 @@ impl Log {
         for segment in gone {
             let mut files: Vec<_> =
                 [Kind::Log, Kind::Index, Kind::TimeIndex].map(|kind| kind.file(&self.dir, segment.base_offset)).into();
+            if !segment.aborted.is_empty() {
+                files.push(Kind::TxnIndex.file(&self.dir, segment.base_offset));
+            }
             if self.snapshots.remove(&segment.base_offset) {
                 files.push(Kind::Snapshot.file(&self.dir, segment.base_offset));
             }

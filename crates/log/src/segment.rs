@@ -1,4 +1,4 @@
-//! One segment: a `.log` file, its two indexes, and what of them is in memory.
+//! One segment: a `.log` file, its indexes, and what of them is in memory.
 
 use bytes::Bytes;
 use shore_base::Wall;
@@ -8,6 +8,7 @@ use crate::cache::Cache;
 use crate::header::BatchHeader;
 use crate::index::{Index, OffsetEntry, TimeEntry};
 use crate::storage::{FileName, ReadRange};
+use crate::txn_index::TxnIndex;
 
 /// The files of a segment are named after its first offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +16,19 @@ pub(crate) enum Kind {
     Log,
     Index,
     TimeIndex,
+    TxnIndex,
     Snapshot,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Log, Self::Index, Self::TimeIndex, Self::Snapshot];
+    pub const ALL: [Self; 5] = [Self::Log, Self::Index, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
 
     fn suffix(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Index => "index",
             Self::TimeIndex => "timeindex",
+            Self::TxnIndex => "txnindex",
             Self::Snapshot => "snapshot",
         }
     }
@@ -81,6 +84,8 @@ pub(crate) struct Segment {
     /// Since the last entry of the offset index.
     pub unindexed_bytes: u64,
     pub indexes: Indexes,
+    /// There are few of them: they stay in memory, and their file grows with them.
+    pub aborted: TxnIndex,
     pub cache: Cache,
 }
 
@@ -96,6 +101,7 @@ pub(crate) struct SegmentMark {
     unindexed_bytes: u64,
     offsets: usize,
     times: usize,
+    aborted: usize,
 }
 
 impl SegmentMark {
@@ -121,6 +127,7 @@ impl Segment {
             modified: now,
             unindexed_bytes: 0,
             indexes: Indexes::Held { offsets: Index::default(), times: Index::default() },
+            aborted: TxnIndex::default(),
             cache: Cache::default(),
         }
     }
@@ -181,6 +188,7 @@ impl Segment {
             unindexed_bytes: self.unindexed_bytes,
             offsets,
             times,
+            aborted: self.aborted.len(),
         }
     }
 
@@ -196,6 +204,7 @@ impl Segment {
             offsets.truncate(mark.offsets);
             times.truncate(mark.times);
         }
+        self.aborted.truncate(mark.aborted);
         self.cache.truncate(mark.size);
     }
 
@@ -227,7 +236,7 @@ impl Segment {
         match kind {
             Kind::Index => *offsets = Index::decode(bytes).unwrap_or_default(),
             Kind::TimeIndex => *times = Index::decode(bytes).unwrap_or_default(),
-            Kind::Log | Kind::Snapshot => {}
+            Kind::Log | Kind::TxnIndex | Kind::Snapshot => {}
         }
     }
 

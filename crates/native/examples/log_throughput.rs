@@ -79,7 +79,7 @@ fn append_and_read(batch: &[u8]) -> (Duration, Duration) {
     let rounds = rounds(batch.len());
     for round in 0..rounds {
         let begin = Instant::now();
-        log.append(batch, Origin::Client { leader_epoch: 0 }, NOW).expect("a good batch");
+        log.append(batch, Origin::Client { leader_epoch: 0, guard: None }, NOW).expect("a good batch");
         let (ops, end) = (log.take_ops(), log.end_offset());
         store.carry_out(StoreRequest::Store { token: Token(0), ops });
         log.mark_durable(end);

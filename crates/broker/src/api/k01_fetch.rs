@@ -10,7 +10,9 @@ use shore_log::Read;
 use shore_log::storage::ReadRange;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
-use shore_wire::fetch::{CurrentLeader, EpochEnd, FetchResponseBuilder, FetchedPartition, FetchedTopic, NodeEndpoint};
+use shore_wire::fetch::{
+    AbortedTransaction, CurrentLeader, EpochEnd, FetchResponseBuilder, FetchedPartition, FetchedTopic, NodeEndpoint,
+};
 use shore_wire::messages::FetchRequest;
 
 use super::{RequestContext, RequestId, Served, text, to_wire};
@@ -265,11 +267,21 @@ fn read_partition(
     }
     let max_bytes = left.min(wanted.max_bytes.max(0) as usize);
     match log.read(wanted.fetch_offset, end, max_bytes, is_first) {
-        Ok(Read::Ready { slices, .. }) => answer.records = slices,
+        Ok(Read::Ready { slices, next_offset, .. }) => {
+            if read_committed && !slices.is_empty() {
+                let aborted = log.aborted_transactions(wanted.fetch_offset, next_offset);
+                answer.aborted_transactions = Some(aborted.iter().map(to_wire_aborted).collect());
+            }
+            answer.records = slices;
+        }
         Ok(Read::Load(ranges)) => return Err(ranges),
         Err(error) => return Ok(refused(wanted.partition, error.code())),
     }
     Ok(answer)
+}
+
+fn to_wire_aborted(aborted: &shore_log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction { producer_id: aborted.producer_id, first_offset: aborted.first_offset }
 }
 
 fn refused(partition: i32, error: ErrorCode) -> FetchedPartition {

@@ -204,6 +204,7 @@ pub(crate) fn log_config(topic: Option<&ConfigMap>, cluster: Option<&ConfigMap>,
         },
         cleanup_policy: CleanupPolicy { delete: has_policy("delete"), compact: has_policy("compact") },
         producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
+        transaction_verification: settings.flag("transaction.partition.verification.enable"),
     }
 }
 

@@ -184,7 +184,7 @@ impl Controller {
 
     fn append(&mut self, batch: &[u8]) {
         self.log
-            .append(batch, Origin::Coordinator { leader_epoch: self.epoch }, self.wall)
+            .append(batch, Origin::Coordinator { leader_epoch: self.epoch, guard: None }, self.wall)
             .unwrap_or_else(|error| panic!("the metadata log refused its own records: {}", error.message));
     }
 

@@ -103,7 +103,11 @@ impl Partition {
 
     pub fn append(&mut self, records: &[u8], from_client: bool, wall: Wall) -> Result<Appended, AppendError> {
         let leader_epoch = self.leader_epoch;
-        let origin = if from_client { Origin::Client { leader_epoch } } else { Origin::Coordinator { leader_epoch } };
+        let origin = if from_client {
+            Origin::Client { leader_epoch, guard: None }
+        } else {
+            Origin::Coordinator { leader_epoch, guard: None }
+        };
         let appended = self.log.append(records, origin, wall)?;
         self.appended_bytes += appended.bytes as u64;
         Ok(appended)

@@ -204,7 +204,8 @@ fn log_append_time_stamps_the_batch_and_mends_its_checksum() {
     for codec in Codec::ALL {
         let mut disk = Disk::new(config.clone());
         let sent = batch_at(&[5, 9, 7], BatchOptions { codec, ..BatchOptions::default() });
-        let appended = disk.log.append(&sent, Origin::Client { leader_epoch: 0 }, at(70)).expect("a good batch");
+        let appended =
+            disk.log.append(&sent, Origin::Client { leader_epoch: 0, guard: None }, at(70)).expect("a good batch");
         assert_eq!(appended.log_append_time, at(70).as_millis());
         let contents = disk.contents();
         assert_eq!(outline(&contents), [(0, 2, 0)]);

@@ -8,3 +8,4 @@ mod retention;
 mod rewind;
 mod roll;
 mod support;
+mod transactions;

@@ -1,8 +1,8 @@
 use shore_log::{LogConfig, Origin};
-use shore_wire::batch::{BatchOptions, ControlKind, end_transaction_marker};
+use shore_wire::batch::{ControlKind, end_transaction_marker};
 use shore_wire::error::ErrorCode;
 
-use crate::support::{Disk, NOW, at, batch_at, batch_of};
+use crate::support::{Disk, NOW, at, batch_of, transactional};
 
 fn code(disk: &mut Disk, batch: &[u8]) -> Result<(i64, bool), ErrorCode> {
     disk.append(batch).map(|appended| (appended.base_offset, appended.duplicate)).map_err(|error| error.code)
@@ -54,20 +54,13 @@ fn producers_are_forgotten_after_their_time() {
 
 #[test]
 fn the_last_stable_offset_waits_for_open_transactions() {
-    let mut disk = Disk::new(LogConfig::default());
-    let transactional = |producer_id, base_sequence| {
-        let options = BatchOptions {
-            producer_id,
-            producer_epoch: 0,
-            base_sequence,
-            transactional: true,
-            ..BatchOptions::default()
-        };
-        batch_at(&[NOW.as_millis()], options)
-    };
+    let mut disk = Disk::new(LogConfig { transaction_verification: false, ..LogConfig::default() });
+    let transactional = |producer_id, base_sequence| transactional(producer_id, 0, base_sequence, 1);
     let marker = |disk: &mut Disk, producer_id, coordinator_epoch| {
         let marker = end_transaction_marker(ControlKind::Commit, producer_id, 0, coordinator_epoch, NOW.as_millis());
-        disk.log.append(&marker, Origin::Coordinator { leader_epoch: 0 }, NOW).map_err(|error| error.code)
+        disk.log
+            .append(&marker, Origin::Marker { leader_epoch: 0, transaction_version: 0 }, NOW)
+            .map_err(|error| error.code)
     };
     let stable = |disk: &mut Disk| {
         disk.log.set_high_watermark(disk.log.end_offset());

@@ -3,19 +3,22 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use shore_base::{Random, Uuid};
 use shore_log::storage::{ReadRange, StoreOp};
-use shore_wire::batch;
+use shore_log::{AbortedTransaction, LogConfig, Origin};
+use shore_wire::batch::{self, ControlKind, end_transaction_marker};
 
-use crate::support::{Disk, NOW, at, batch_of, dir, outline, recover, small};
+use crate::support::{Disk, NOW, at, batch_of, dir, outline, recover, small, transactional};
 
-/// What the log was when it ended at an offset: its producers, and the end of each epoch.
-type Known = BTreeMap<i64, (Bytes, Vec<(i32, i64)>)>;
+/// What the log was when it ended at an offset: its producers, the end of each epoch, and what was aborted.
+type Known = BTreeMap<i64, State>;
+type State = (Bytes, Vec<(i32, i64)>, Vec<AbortedTransaction>);
 
 fn epochs(disk: &Disk) -> Vec<(i32, i64)> {
     (0..6).map(|epoch| disk.log.end_offset_for_epoch(epoch)).collect()
 }
 
-fn state(disk: &Disk) -> (Bytes, Vec<(i32, i64)>) {
-    (disk.log.producers().encode(), epochs(disk))
+fn state(disk: &Disk) -> State {
+    let aborted = disk.log.aborted_transactions(disk.log.start_offset(), disk.log.end_offset());
+    (disk.log.producers().encode(), epochs(disk), aborted)
 }
 
 /// Appends of several producers in several epochs, over several segments, with retention, checkpoints
@@ -23,7 +26,7 @@ fn state(disk: &Disk) -> (Bytes, Vec<(i32, i64)>) {
 /// its request.
 fn workload(seed: u64, mut after: impl FnMut(&Disk, &Known, bool)) {
     let mut random = Random::stream(seed, "recovery");
-    let mut disk = Disk::new(small());
+    let mut disk = Disk::new(LogConfig { transaction_verification: false, ..small() });
     disk.log.set_topic_id(Uuid([7; 16]));
     let mut known = Known::new();
     let mut sequences = [0_i32; 3];
@@ -32,8 +35,17 @@ fn workload(seed: u64, mut after: impl FnMut(&Disk, &Known, bool)) {
         for _ in 0..1 + random.below(3) {
             let producer = random.below(3) as usize;
             let records = 1 + random.below(4) as usize;
-            let appended = disk.append_in(step / 12, &batch_of(producer as i64, 0, sequences[producer], records));
+            // The first of the producers does not use transactions.
+            let batch = if producer == 0 { batch_of } else { transactional };
+            let appended = disk.append_in(step / 12, &batch(producer as i64, 0, sequences[producer], records));
             sequences[producer] += records as i32;
+            known.insert(appended.last_offset + 1, state(&disk));
+        }
+        if random.percent(40) {
+            let kind = if random.percent(70) { ControlKind::Abort } else { ControlKind::Commit };
+            let marker = end_transaction_marker(kind, 1 + random.below(2) as i64, 0, 0, NOW.as_millis());
+            let origin = Origin::Marker { leader_epoch: step / 12, transaction_version: 0 };
+            let appended = disk.log.append(&marker, origin, NOW).expect("a marker");
             known.insert(appended.last_offset + 1, state(&disk));
         }
         match step {
@@ -45,11 +57,11 @@ fn workload(seed: u64, mut after: impl FnMut(&Disk, &Known, bool)) {
                 disk.log.set_high_watermark(disk.log.durable_end());
                 assert!(disk.log.maintain(NOW) > 0);
                 // Up to here a crash may take retention back, and with it what it did to the epochs.
-                known.values_mut().for_each(|(_, epochs)| epochs.clear());
+                known.values_mut().for_each(|(_, epochs, _)| epochs.clear());
             }
             45 => {
                 disk.log.maintain(at(60_000));
-                known.values_mut().for_each(|(_, epochs)| epochs.clear());
+                known.values_mut().for_each(|(_, epochs, _)| epochs.clear());
             }
             _ => {}
         }
@@ -79,8 +91,10 @@ fn check(disk: &Disk, written: &mut Disk, known: &Known) {
     }
     let batches = outline(&contents);
     assert!(batches.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{batches:?}");
-    let (producers, epochs) = known.get(&end).expect("the log ends where a batch ended");
+    let (producers, epochs, aborted) = known.get(&end).expect("the log ends where a batch ended");
     assert_eq!(disk.log.producers().encode(), *producers, "producers at {end}");
+    let in_log = |found: &&AbortedTransaction| found.last_offset >= disk.log.start_offset();
+    assert!(state(&disk).2.iter().eq(aborted.iter().filter(in_log)), "aborted at {end}: {aborted:?}");
     if !epochs.is_empty() {
         let found = self::epochs(&disk);
         // An epoch in which nothing was kept is forgotten; the others end where they ended.
@@ -229,7 +243,7 @@ fn files_that_are_none_of_ours_are_left_alone() {
     let mut disk = Disk::new(small());
     disk.append_in(0, &batch_of(1, 0, 0, 1));
     disk.flush();
-    for name in ["notes.txt", "00000000000000000000.txnindex", "sub/00000000000000000000.log"] {
+    for name in ["notes.txt", "00000000000000000000.index.bak", "sub/00000000000000000000.log"] {
         disk.store.apply(StoreOp::Replace { file: dir().join(name), bytes: Bytes::from_static(b"x") }).expect("stored");
     }
     let before = disk.store.current().list(&dir());

@@ -1,8 +1,9 @@
 use shore_base::Random;
-use shore_log::LogConfig;
 use shore_log::storage::StoreOp;
+use shore_log::{AbortedTransaction, LogConfig, Origin};
+use shore_wire::batch::{ControlKind, end_transaction_marker};
 
-use crate::support::{Disk, at, batch_of, small};
+use crate::support::{Disk, NOW, at, batch_of, small, transactional};
 
 /// A store that carries out some of the ops and then fails.
 fn fail_after(disk: &mut Disk, ops: Vec<StoreOp>, random: &mut Random) {
@@ -19,12 +20,17 @@ fn fail_after(disk: &mut Disk, ops: Vec<StoreOp>, random: &mut Random) {
     }
 }
 
+fn aborted(disk: &Disk) -> Vec<AbortedTransaction> {
+    disk.log.aborted_transactions(disk.log.start_offset(), disk.log.end_offset())
+}
+
 #[test]
 fn after_a_failed_store_the_log_is_as_it_was_and_its_files_follow() {
     for seed in 0..60 {
         let mut random = Random::stream(seed, "rewind");
-        let mut disk = Disk::new(LogConfig { producer_id_expiration_ms: i64::MAX, ..small() });
-        let mut sequence = 0;
+        let mut disk =
+            Disk::new(LogConfig { producer_id_expiration_ms: i64::MAX, transaction_verification: false, ..small() });
+        let (mut sequence, mut begun) = (0, 0);
         for step in 0..40 {
             if random.percent(5) {
                 // Everything goes; the store may fail with it.
@@ -32,11 +38,21 @@ fn after_a_failed_store_the_log_is_as_it_was_and_its_files_follow() {
                 disk.log.maintain(at(8 * 86_400_000));
             }
             let before = disk.clone();
-            let sequence_before = sequence;
+            let before_failure = (sequence, begun);
             for _ in 0..random.below(6) {
                 let records = 1 + random.below(4) as i32;
+                // Producer 1 writes, producer 2 begins transactions and has them aborted.
                 disk.append_in(step / 10, &batch_of(1, 0, sequence, records as usize));
                 sequence += records;
+                if random.percent(50) {
+                    disk.append_in(step / 10, &transactional(2, 0, begun, 1));
+                    begun += 1;
+                }
+                if random.percent(30) {
+                    let marker = end_transaction_marker(ControlKind::Abort, 2, 0, 0, NOW.as_millis());
+                    let origin = Origin::Marker { leader_epoch: step / 10, transaction_version: 0 };
+                    disk.log.append(&marker, origin, NOW).expect("a marker");
+                }
             }
             if random.percent(60) {
                 disk.flush();
@@ -45,12 +61,13 @@ fn after_a_failed_store_the_log_is_as_it_was_and_its_files_follow() {
             let ops = disk.log.take_ops();
             fail_after(&mut disk, ops, &mut random);
             disk.log.rewind_to_durable();
-            sequence = sequence_before;
+            (sequence, begun) = before_failure;
             let mut expected = before;
             assert_eq!(disk.log.end_offset(), expected.log.end_offset());
             assert_eq!(disk.log.producers().encode(), expected.log.producers().encode());
             assert_eq!(disk.log.segments().collect::<Vec<_>>(), expected.log.segments().collect::<Vec<_>>());
             assert_eq!(disk.log.latest_epoch(), expected.log.latest_epoch());
+            assert_eq!(aborted(&disk), aborted(&expected));
             // The disk may stay sick for a while.
             while random.percent(40) {
                 let ops = disk.log.take_ops();
@@ -63,6 +80,7 @@ fn after_a_failed_store_the_log_is_as_it_was_and_its_files_follow() {
             assert_eq!(again.log.end_offset(), expected.log.end_offset(), "seed {seed}, step {step}");
             assert!(again.contents().ends_with(&expected.contents()), "seed {seed}, step {step}");
             assert_eq!(report.truncated_bytes, 0, "the files were mended");
+            assert!(aborted(&again).ends_with(&aborted(&expected)), "seed {seed}, step {step}");
             assert_eq!(again.log.producers().encode(), expected.log.producers().encode());
         }
         disk.flush();

@@ -39,11 +39,11 @@ impl Disk {
     }
 
     pub fn append(&mut self, batch: &[u8]) -> Result<Appended, AppendError> {
-        self.log.append(batch, Origin::Client { leader_epoch: 0 }, NOW)
+        self.log.append(batch, Origin::Client { leader_epoch: 0, guard: None }, NOW)
     }
 
     pub fn append_in(&mut self, epoch: i32, batch: &[u8]) -> Appended {
-        self.log.append(batch, Origin::Client { leader_epoch: epoch }, NOW).expect("a good batch")
+        self.log.append(batch, Origin::Client { leader_epoch: epoch, guard: None }, NOW).expect("a good batch")
     }
 
     pub fn load(&mut self, ranges: &[ReadRange]) {
@@ -151,6 +151,12 @@ pub fn batch(records: usize) -> Bytes {
 
 pub fn batch_of(producer_id: i64, producer_epoch: i16, base_sequence: i32, records: usize) -> Bytes {
     let options = BatchOptions { producer_id, producer_epoch, base_sequence, ..BatchOptions::default() };
+    batch_at(&vec![NOW.as_millis(); records], options)
+}
+
+pub fn transactional(producer_id: i64, producer_epoch: i16, base_sequence: i32, records: usize) -> Bytes {
+    let options =
+        BatchOptions { producer_id, producer_epoch, base_sequence, transactional: true, ..BatchOptions::default() };
     batch_at(&vec![NOW.as_millis(); records], options)
 }
 
