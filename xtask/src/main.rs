@@ -49,6 +49,12 @@ const COMMANDS: &[Command] = &[
         run: parts::sim,
     },
     Command {
+        name: "oracle",
+        arguments: "[--record] [TRANSCRIPT]...",
+        about: "Play requests to Apache Kafka and to us, and compare the answers; --record commits Kafka's",
+        run: parts::oracle,
+    },
+    Command {
         name: "bench",
         arguments: "[NAME]...",
         about: "Print how fast this is, as ratios to peers measured in the same run",

@@ -35,7 +35,7 @@ pub const PARTS: &[Part] = &[
         prepare: npm_tools,
         run: npm,
     },
-    Part { name: "clients", about: "Real Kafka clients against `shore serve`", prepare: client_tools, run: clients },
+    Part { name: "clients", about: "Real Kafka clients against `shore serve`", prepare: node, run: clients },
     Part { name: "web", about: "Journeys through the page in Chromium", prepare: web_tools, run: web },
 ];
 
@@ -78,7 +78,7 @@ fn unit(_: bool) -> Outcome {
 fn wasm_tools() -> Outcome {
     setup::wasm_target()?;
     setup::wasm_bindgen()?;
-    setup::require("node", "install Node.js 18 or newer (https://nodejs.org)")?;
+    node()?;
     setup::chromium()
 }
 
@@ -110,8 +110,15 @@ fn npm(strict: bool) -> Outcome {
     Run::line("npm test --").args(strict.then_some("--strict")).within("js").go()
 }
 
-fn client_tools() -> Outcome {
+fn node() -> Outcome {
     setup::require("node", "install Node.js 18 or newer (https://nodejs.org)")
+}
+
+/// `cargo xtask oracle [OPTION] [TRANSCRIPT]...`: tests/oracle/README.md tells of the options.
+pub fn oracle(arguments: &[String]) -> Outcome {
+    node()?;
+    Run::line("cargo build --locked --quiet -p shore").go()?;
+    Run::line("node tests/oracle/run.mjs").args(arguments).go()
 }
 
 /// Says itself which clients it skips for want of a toolchain.

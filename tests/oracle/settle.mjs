@@ -1,0 +1,100 @@
+// Metadata spreads: Apache Kafka's controller answers before its broker has heard, even on one node. What is compared
+// is what a patient client sees, so after a change we wait until the broker has it.
+import { CLOSED, Connection, NOTHING } from './connection.mjs'
+import { decodeResponse, encodeRequest } from './schema.mjs'
+
+const TRIES = 500
+const PAUSE_MS = 10
+/** Coordinators that still load: no client takes these for an answer. */
+const LOADING = [14, 16]
+
+const CHANGES = [
+  'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterConfigs', 'IncrementalAlterConfigs', 'UpdateFeatures',
+  'AlterClientQuotas', 'AlterPartitionReassignments',
+]
+
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Whether the request is sent once more instead of taking this answer. */
+export function transient(step, answer) {
+  const again = [...LOADING, ...step.again]
+  return typeof answer === 'object' && codes(answer).some(code => again.includes(code))
+}
+
+export function codes(value) {
+  if (value === null || typeof value !== 'object' || Buffer.isBuffer(value)) return []
+  return Object.entries(value).flatMap(([key, item]) => (key === 'errorCode' ? [item] : codes(item)))
+}
+
+/** A request of the tool's own, in the newest version that the broker serves. */
+export async function ask(broker, apis, name, body) {
+  broker.side = broker.side?.closed === false ? broker.side : new Connection(broker.address)
+  const side = broker.side
+  const turn = (broker.turn ?? Promise.resolve()).then(async () => {
+    const version = name === 'ApiVersions' ? 3 : broker.versions[apis[name].key][1]
+    side.correlation += 1
+    side.send(encodeRequest(apis[name], version, side.correlation, 'oracle-side', body, true))
+    const frame = await side.next()
+    if (frame === CLOSED || frame === NOTHING) throw new Error(`${broker.name} did not answer ${name}`)
+    return decodeResponse(apis[name], version, side.correlation, frame)
+  })
+  broker.turn = turn.catch(() => {})
+  return turn
+}
+
+async function until(what, done) {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    if (await done()) return
+    await pause(PAUSE_MS)
+  }
+  throw new Error(`${what}: still not so`)
+}
+
+export async function settle(broker, apis, step, body, answer) {
+  if (!CHANGES.includes(step.api) || body.validateOnly) return
+  const names = (answer.topics ?? answer.responses ?? answer.results ?? []).filter(topic => topic.name && topic.errorCode === 0).map(topic => topic.name)
+  if (step.api === 'CreateTopics' || step.api === 'CreatePartitions') await online(broker, apis, names)
+  else if (step.api === 'DeleteTopics') await gone(broker, apis, names)
+  else await pause(broker.lag) // Nothing shows when a config has arrived.
+}
+
+async function metadata(broker, apis, names) {
+  const answer = await ask(broker, apis, 'Metadata', { topics: names.map(name => ({ name })), allowAutoTopicCreation: false })
+  return answer.topics
+}
+
+/** Every partition of these topics has a leader that answers. */
+async function online(broker, apis, names) {
+  if (names.length === 0) return
+  await until(`${names} can be used`, async () => {
+    const topics = await metadata(broker, apis, names)
+    if (topics.some(topic => topic.errorCode !== 0)) return false
+    const asked = topics.map(topic => ({
+      name: topic.name,
+      partitions: topic.partitions.map(({ partitionIndex }) => ({ partitionIndex, timestamp: -2, currentLeaderEpoch: -1 })),
+    }))
+    const offsets = await ask(broker, apis, 'ListOffsets', { replicaId: -1, topics: asked })
+    return codes(offsets).every(code => code === 0)
+  })
+}
+
+async function gone(broker, apis, names) {
+  if (names.length === 0) return
+  await until(`${names} are gone`, async () => (await metadata(broker, apis, names)).every(topic => topic.errorCode === 3))
+}
+
+/** Learns what the broker serves, and has its coordinators' topics made and loaded. */
+export async function warm(broker, apis) {
+  const answer = await ask(broker, apis, 'ApiVersions', { clientSoftwareName: 'oracle', clientSoftwareVersion: '1' })
+  broker.versions = Object.fromEntries(answer.apiKeys.map(({ apiKey, minVersion, maxVersion }) => [apiKey, [minVersion, maxVersion]]))
+  for (const keyType of [0, 1]) {
+    if (keyType === 1 && !broker.versions[apis.EndTxn.key]) continue
+    await until('a coordinator is there', async () => {
+      const found = await ask(broker, apis, 'FindCoordinator', { keyType, coordinatorKeys: ['oracle'] })
+      return found.coordinators[0].errorCode === 0
+    })
+  }
+  await until('groups are loaded', async () => (await ask(broker, apis, 'ListGroups', {})).errorCode === 0)
+  if (!broker.versions[apis.ListTransactions.key]) return
+  await until('transactions are loaded', async () => (await ask(broker, apis, 'ListTransactions', {})).errorCode === 0)
+}
