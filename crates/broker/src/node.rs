@@ -528,7 +528,8 @@ impl Node {
         self.bound_memory();
     }
 
-    /// Takes back what is not durable: what the store refused, and what was appended on top of it.
+    /// Takes back what is not durable: what the store refused, and what was appended on top of it. What
+    /// counts as durable is emitted again.
     fn store_failed(&mut self, flight: Flight, error: &StoreError) {
         let reason = error.to_string();
         if self.store.failing.as_ref() != Some(&reason) {
@@ -595,12 +596,12 @@ impl Machines {
         let end = self.controller.log.end_offset();
         let metadata_moves = self.controller.log.durable_end() < end;
         if metadata_moves {
-            self.controller.stored(end);
+            self.controller.durable(end);
         }
         let covered = self.broker.replicas.dirty_marks();
         let logs_move = covered.iter().any(|stored| self.broker.replicas.is_behind(stored));
         if logs_move {
-            self.broker.stored(&covered);
+            self.broker.durable(&covered);
         }
         metadata_moves || logs_move
     }

@@ -5,4 +5,4 @@ pub mod run;
 mod wire_watch;
 
 pub use checker::{Checker, Counts, Violation};
-pub use run::{Report, Settings, run};
+pub use run::{Crash, Report, Settings, run};

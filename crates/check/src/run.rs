@@ -23,10 +23,20 @@ pub struct Settings {
     /// Crash while the disk carries out this call, counted from the start; later crashes are random.
     pub crash_at_call: Option<u64>,
     pub durability: Durability,
-    /// A crash takes the power away, not only the process.
-    pub power: bool,
+    pub crash: Crash,
     /// Keeps the trace and the events in words.
     pub lines: bool,
+}
+
+/// How a node comes to its end meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Its process is killed.
+    Kill,
+    /// Its power goes away, and with it what its disk has not synced.
+    Power,
+    /// It does not crash: it is stopped and started when everything has healed.
+    Never,
 }
 
 /// Runs 0 to this crash at their own number of calls; those after it at random ones.
@@ -39,7 +49,7 @@ impl Settings {
         Self {
             crash_at_call: (seed < CALLS_IN_TURN).then_some(seed + 1),
             durability: if power { Durability::Synced } else { Durability::Written },
-            power,
+            crash: if power { Crash::Power } else { Crash::Kill },
             lines: false,
         }
     }
@@ -258,7 +268,12 @@ impl Run {
             Some(calls) if self.checker.counts.crashes == 0 => calls,
             _ => 1 + self.random.below(400),
         };
-        self.act(Action::CrashInCalls { node: NODE, calls, power: self.settings.power });
+        let power = match self.settings.crash {
+            Crash::Kill => false,
+            Crash::Power => true,
+            Crash::Never => return,
+        };
+        self.act(Action::CrashInCalls { node: NODE, calls, power });
     }
 
     fn act(&mut self, action: Action) {
@@ -339,6 +354,9 @@ impl Run {
         if !rested {
             return Err(format!("{} after all faults: {}", shown(REST), self.state()));
         }
+        if self.settings.crash == Crash::Never {
+            self.restart();
+        }
         let auditor = ConsumerSpec { reset: OffsetReset::Earliest, ..ConsumerSpec::new(AUDITOR, "audit", TOPIC) };
         self.act(Action::AddConsumer(auditor));
         let end = self.world.now() + REST;
@@ -347,6 +365,15 @@ impl Run {
             true => Ok(()),
             false => Err(format!("the auditor does not get to the end: {}", self.state())),
         }
+    }
+
+    /// Stops the node in order and starts it: what it had in memory alone has to be in its files.
+    fn restart(&mut self) {
+        let is = |run: &Self, state| run.world.snapshot().nodes.iter().all(|node| node.state == state);
+        self.act(Action::StopNode { node: NODE });
+        self.until(self.world.now() + REST, |run| is(run, NodeState::Down));
+        self.act(Action::StartNode { node: NODE });
+        self.until(self.world.now() + REST, |run| is(run, NodeState::Ready));
     }
 
     fn is_quiet(&self) -> bool {

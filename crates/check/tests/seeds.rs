@@ -4,7 +4,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use shore_broker::Durability;
-use shore_check::{Counts, Settings, run};
+use shore_check::{Counts, Crash, Settings, run};
 
 fn hold(seeds: std::ops::Range<u64>) {
     let count = seeds.end - seeds.start;
@@ -51,11 +51,26 @@ fn crashes_at_random_calls() {
     hold(165..220);
 }
 
+/// Where nothing waits for the store, a disk that fails for a while costs nothing: what was acknowledged is
+/// kept, and is in the files once the disk has healed.
+#[test]
+fn a_node_that_waits_for_no_disk_keeps_what_a_failing_one_refused() {
+    let mut faulty = 0;
+    for seed in 0..16 {
+        let settings = Settings { durability: Durability::Memory, crash: Crash::Never, ..Settings::of_seed(seed) };
+        let report = run(seed, settings);
+        assert!(report.violations.is_empty(), "{report}");
+        assert_eq!((report.counts.crashes, report.counts.storage_errors), (0, 0), "{report}");
+        faulty += u32::from(report.counts.disk_faults > 0);
+    }
+    assert!(faulty >= 5, "{faulty} runs with a full or failing disk");
+}
+
 /// The canary: a node that acknowledges before its disk has synced, on a machine that loses its power. A
 /// checker that does not notice is no checker.
 #[test]
 fn a_node_that_acknowledges_too_early_is_caught() {
-    let early = |seed| Settings { durability: Durability::Memory, power: true, ..Settings::of_seed(seed) };
+    let early = |seed| Settings { durability: Durability::Memory, crash: Crash::Power, ..Settings::of_seed(seed) };
     let caught = (0..20).filter(|seed| {
         let report = run(*seed, early(*seed));
         report.violations.iter().any(|violation| violation.rule.starts_with("6:") || violation.rule.starts_with("8:"))

@@ -257,7 +257,11 @@ impl<T> Network<T> {
         self.arrivals.pop_front()
     }
 
-    pub fn poll<E>(&mut self) -> Option<Output<E>> {
+    /// What a client has for its owner: its events first, then what is to be done.
+    pub fn poll<E>(&mut self, events: &mut VecDeque<E>) -> Option<Output<E>> {
+        if let Some(event) = events.pop_front() {
+            return Some(Output::Event(event));
+        }
         Some(match self.outputs.pop_front()? {
             Wanted::Dial(conn, host, port) => Output::Dial { conn, host, port },
             Wanted::Send(conn, frame) => Output::Send { conn, frame },

@@ -59,7 +59,7 @@ impl fmt::Display for RecordError {
 }
 
 impl AppendError {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), records: Vec::new() }
     }
 }

@@ -8,6 +8,7 @@ mod header;
 mod index;
 mod log;
 pub mod memory;
+mod mending;
 mod producers;
 mod read;
 mod recovery;

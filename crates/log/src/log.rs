@@ -17,8 +17,8 @@ use crate::storage::{FileName, ReadRange, StoreOp};
 use crate::txn_index::AbortedTransaction;
 
 /// One partition's log. It never waits: changes leave as ops ([`Log::take_ops`]), the caller says what
-/// of them became durable ([`Log::mark_durable`]), and a read that needs bytes which are not in memory
-/// says which.
+/// of them was stored ([`Log::mark_stored`]) or not ([`Log::store_failed`]), and a read that needs bytes
+/// which are not in memory says which.
 ///
 /// Invariants: `start_offset <= high_watermark <= end_offset`, `durable_end <= end_offset`; there is at
 /// least one segment, and the last one is the active one.
@@ -35,8 +35,11 @@ pub struct Log {
     pub(crate) epochs: EpochCache,
     pub(crate) producers: ProducerStates,
     pub(crate) room: Room,
+    /// Ops that were not taken yet.
     pub(crate) ops: Vec<StoreOp>,
-    /// How to take back what is not durable, oldest first.
+    /// Ops that were taken and of which it is not known whether they were stored.
+    pub(crate) taken: Vec<StoreOp>,
+    /// How to take back what is not stored, oldest first.
     pub(crate) undo: VecDeque<Undo>,
     /// A store failed and none has succeeded since: the files may not yet be what memory says.
     pub(crate) mending: bool,
@@ -56,7 +59,7 @@ pub struct Log {
 #[derive(Clone, Debug)]
 pub(crate) enum Undo {
     Append {
-        durable_at: i64,
+        stored_at: i64,
         end_before: i64,
         segment: SegmentMark,
         producers: Vec<ProducerUndo>,
@@ -64,16 +67,16 @@ pub(crate) enum Undo {
         epochs: Option<EpochCache>,
     },
     Roll {
-        durable_at: i64,
+        stored_at: i64,
         segment: SegmentMark,
     },
 }
 
 impl Undo {
-    /// The log end at which the step counts as durable.
-    fn durable_at(&self) -> i64 {
+    /// The log end at which the step counts as stored.
+    fn stored_at(&self) -> i64 {
         match self {
-            Self::Append { durable_at, .. } | Self::Roll { durable_at, .. } => *durable_at,
+            Self::Append { stored_at, .. } | Self::Roll { stored_at, .. } => *stored_at,
         }
     }
 }
@@ -111,6 +114,7 @@ impl Log {
             producers: ProducerStates::default(),
             room: Room::default(),
             ops: Vec::new(),
+            taken: Vec::new(),
             undo: VecDeque::new(),
             mending: false,
             doubtful: Vec::new(),
@@ -200,64 +204,27 @@ impl Log {
 
     /// Everything that changed since the last call, in order.
     pub fn take_ops(&mut self) -> Vec<StoreOp> {
+        self.taken.extend_from_slice(&self.ops);
         std::mem::take(&mut self.ops)
     }
 
-    /// What was emitted while the log ended at `end` is durable.
+    /// What was appended up to `end` counts as durable, whether it is stored or not: it stays when a
+    /// store fails.
     pub fn mark_durable(&mut self, end: i64) {
         self.durable_end = self.durable_end.max(end.min(self.end_offset));
-        while self.undo.front().is_some_and(|undo| undo.durable_at() <= self.durable_end) {
+    }
+
+    /// All ops that were taken are stored; `end` is where the log ended then.
+    pub fn mark_stored(&mut self, end: i64) {
+        self.mark_durable(end);
+        self.taken.clear();
+        while self.undo.front().is_some_and(|undo| undo.stored_at() <= end) {
             self.undo.pop_front();
         }
         self.mending = false;
         if self.undo.is_empty() {
             self.doubtful.clear();
         }
-    }
-
-    /// A store failed: the log goes back to its durable end. What is emitted next makes the files
-    /// agree, however much of the failed store was carried out.
-    pub fn rewind_to_durable(&mut self) {
-        self.mending = true;
-        self.ops.clear();
-        while let Some(undo) = self.undo.pop_back() {
-            match undo {
-                Undo::Append { end_before, segment, producers, epochs, .. } => {
-                    self.active_mut().rewind(&segment);
-                    producers.into_iter().rev().for_each(|undo| self.producers.undo(undo));
-                    self.epochs = epochs.unwrap_or_else(|| std::mem::take(&mut self.epochs));
-                    self.end_offset = end_before;
-                }
-                Undo::Roll { segment, .. } => {
-                    let base = self.segments.pop().expect("a roll made a segment").base_offset;
-                    self.doubtful.extend(Kind::ALL.map(|kind| kind.file(&self.dir, base)));
-                    self.active_mut().rewind(&segment);
-                }
-            }
-        }
-        self.high_watermark = self.high_watermark.min(self.end_offset);
-        self.epochs.truncate_from_start(self.start_offset);
-        self.ops.extend(self.doubtful.iter().map(|file| StoreOp::Delete { file: file.clone() }));
-        for offset in self.snapshots.split_off(&(self.end_offset + 1)) {
-            self.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&self.dir, offset) });
-        }
-        let (file, len) = (self.active().log.clone(), self.active().size);
-        self.ops.push(StoreOp::Truncate { file: file.clone(), len });
-        if len == 0 {
-            // An empty segment's file holds the place of the log's end.
-            self.ops.push(StoreOp::Append { file, position: 0, bytes: Bytes::new() });
-        }
-        let aborted = txn_index_op(&self.dir, self.active());
-        self.ops.push(aborted);
-        self.write_epochs();
-        if let Some(topic_id) = self.topic_id {
-            self.set_topic_id(topic_id);
-        }
-        // A snapshot promises indexes that fit: the failed store may have left others. It may also have
-        // lost the snapshot that was thought to stand here.
-        self.flushed = None;
-        self.snapshots.remove(&self.end_offset);
-        self.checkpoint();
     }
 
     /// Writes what recovery would otherwise have to scan for: indexes and producer state.
@@ -290,18 +257,12 @@ impl Log {
         self.segments.iter().map(|segment| segment.cache.bytes()).sum()
     }
 
-    /// Drops cached bytes, oldest first, until no more than `budget` are left. What is not durable stays.
+    /// Drops cached bytes, oldest first, until no more than `budget` are left. What is not stored stays.
     pub fn evict(&mut self, budget: u64) {
         let mut cached = self.cached_bytes();
-        let active_durable = match self.undo.front() {
-            Some(Undo::Append { segment, .. } | Undo::Roll { segment, .. }) => segment.size(),
-            None => self.active().size,
-        };
-        // Segments that were rolled while nothing became durable are rare: they stay whole.
-        let rolls = self.undo.iter().filter(|undo| matches!(undo, Undo::Roll { .. })).count();
-        let oldest_undurable = self.segments.len() - 1 - rolls;
-        for index in 0..=oldest_undurable {
-            let limit = if index == oldest_undurable { active_durable } else { u64::MAX };
+        let (last, stored) = self.stored_to();
+        for index in 0..=last {
+            let limit = if index == last { stored } else { u64::MAX };
             while cached > budget {
                 let Some(freed) = Arc::make_mut(&mut self.segments[index]).cache.evict_first(limit) else { break };
                 cached -= freed;
@@ -313,6 +274,16 @@ impl Log {
     /// Bytes in all segments.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// The segment up to which the log's files are stored, and how many of its bytes are.
+    pub(crate) fn stored_to(&self) -> (usize, u64) {
+        let size = match self.undo.front() {
+            Some(Undo::Append { segment, .. } | Undo::Roll { segment, .. }) => segment.size(),
+            None => self.active().size,
+        };
+        let rolls = self.undo.iter().filter(|undo| matches!(undo, Undo::Roll { .. })).count();
+        (self.segments.len() - 1 - rolls, size)
     }
 
     pub(crate) fn active(&self) -> &Segment {
@@ -359,7 +330,7 @@ impl Log {
             aborted.into_iter().for_each(|aborted| self.note_aborted(aborted));
         }
         self.end_offset = end_offset;
-        self.undo.push_back(Undo::Append { durable_at: end_offset, end_before, segment: mark, producers, epochs });
+        self.undo.push_back(Undo::Append { stored_at: end_offset, end_before, segment: mark, producers, epochs });
         self.bytes_since_checkpoint += size;
         if self.bytes_since_checkpoint >= CHECKPOINT_BYTES {
             self.checkpoint();
@@ -406,13 +377,13 @@ impl Log {
         self.write_indexes();
         self.write_snapshot(base_offset);
         self.ops.push(StoreOp::Sync);
-        self.undo.push_back(Undo::Roll { durable_at: base_offset + 1, segment: mark });
+        self.undo.push_back(Undo::Roll { stored_at: base_offset + 1, segment: mark });
         self.segments.push(Arc::new(Segment::new(&self.dir, base_offset, now)));
         self.flushed = None;
         self.bytes_since_checkpoint = 0;
     }
 
-    fn checkpoint(&mut self) {
+    pub(crate) fn checkpoint(&mut self) {
         self.write_indexes();
         self.write_snapshot(self.end_offset);
         self.bytes_since_checkpoint = 0;

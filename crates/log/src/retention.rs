@@ -72,13 +72,15 @@ impl Log {
     fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
         // A torn file must be mended while it is the active one.
         let candidates = if self.mending { &[][..] } else { &self.segments[..] };
+        // Files whose ops may have to be emitted again stay.
+        let stored = if self.undo.is_empty() { self.segments.len() } else { self.stored_to().0 };
         let mut count = 0;
         for (index, segment) in candidates.iter().enumerate() {
             let next = self.segments.get(index + 1);
             let upper = next.map_or(self.end_offset, |next| next.base_offset);
             let is_empty_active = next.is_none() && segment.size == 0;
-            // What is deleted lies below the high watermark and is durable: the start never passes either.
-            let settled = upper <= self.high_watermark && upper <= self.durable_end;
+            // What is deleted lies below the high watermark and is stored: the start never passes either.
+            let settled = upper <= self.high_watermark && index < stored;
             if is_empty_active || !settled || !breached(segment) {
                 break;
             }

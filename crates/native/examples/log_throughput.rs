@@ -82,7 +82,7 @@ fn append_and_read(batch: &[u8]) -> (Duration, Duration) {
         log.append(batch, Origin::Client { leader_epoch: 0, guard: None }, NOW).expect("a good batch");
         let (ops, end) = (log.take_ops(), log.end_offset());
         store.carry_out(StoreRequest::Store { token: Token(0), ops });
-        log.mark_durable(end);
+        log.mark_stored(end);
         log.set_high_watermark(end);
         append += begin.elapsed();
         // A consumer that follows, a mebibyte at a time.

@@ -54,9 +54,19 @@ impl Broker {
     /// A store is done.
     pub fn stored(&mut self, covered: &[Stored]) {
         for &stored in covered {
+            if let Some(partition) = self.replicas.get_soft(stored.id) {
+                partition.stored(stored);
+            }
+        }
+        self.durable(covered);
+    }
+
+    /// These logs are durable so far.
+    pub fn durable(&mut self, covered: &[Stored]) {
+        for &stored in covered {
             let Some(partition) = self.replicas.get_soft(stored.id) else { continue };
             let (topic, from) = (partition.topic.clone(), partition.log.high_watermark());
-            let (done, passed) = partition.stored(stored);
+            let (done, passed) = partition.durable(stored);
             let to = partition.log.high_watermark();
             self.grown += passed;
             let woken: Vec<RequestId> =

@@ -218,8 +218,14 @@ impl Controller {
         self.outputs.push_back(ControllerOutput::Respond { peer: call.peer, frame: call.frame(response) });
     }
 
-    /// What was emitted while the log ended at `end` is durable.
+    /// What was emitted while the log ended at `end` is stored.
     pub fn stored(&mut self, end: i64) {
+        self.log.mark_stored(end);
+        self.durable(end);
+    }
+
+    /// The log is durable up to `end`, and committed with that.
+    pub fn durable(&mut self, end: i64) {
         self.log.mark_durable(end);
         self.log.set_high_watermark(self.log.durable_end());
         while self.waiting.front().is_some_and(|waiting| waiting.end <= self.high_watermark()) {
@@ -231,7 +237,7 @@ impl Controller {
 
     /// A store failed: takes back what is not committed.
     pub fn store_failed(&mut self) {
-        self.log.rewind_to_durable();
+        self.log.store_failed();
         for Waiting { peer, failed, .. } in std::mem::take(&mut self.waiting) {
             self.outputs.push_back(ControllerOutput::Respond { peer, frame: failed });
         }

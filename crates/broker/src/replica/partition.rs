@@ -43,8 +43,6 @@ pub(crate) struct Partition {
     /// the high watermark passes counts towards `fetch.min.bytes`.
     appended_bytes: u64,
     stored_bytes: u64,
-    /// Whether `partition.metadata` has been stored.
-    is_announced: bool,
 }
 
 /// What a store covered of a partition.
@@ -59,16 +57,16 @@ impl Partition {
     pub fn create(topic: Arc<str>, id: PartitionId, dir: FileName, config: LogConfig, wall: Wall) -> Self {
         let mut log = Log::create(dir, config, wall);
         log.set_topic_id(id.topic);
-        Self::new(topic, id, log, false)
+        Self::new(topic, id, log)
     }
 
     /// A partition whose log was recovered: all of it is durable, and with a single replica committed.
     pub fn recovered(topic: Arc<str>, id: PartitionId, mut log: Log) -> Self {
         log.set_high_watermark(log.end_offset());
-        Self::new(topic, id, log, true)
+        Self::new(topic, id, log)
     }
 
-    fn new(topic: Arc<str>, id: PartitionId, log: Log, is_announced: bool) -> Self {
+    fn new(topic: Arc<str>, id: PartitionId, log: Log) -> Self {
         Self {
             topic,
             id,
@@ -79,7 +77,6 @@ impl Partition {
             fetches: BTreeSet::new(),
             appended_bytes: 0,
             stored_bytes: 0,
-            is_announced,
         }
     }
 
@@ -102,6 +99,10 @@ impl Partition {
     }
 
     pub fn append(&mut self, records: &[u8], from_client: bool, wall: Wall) -> Result<Appended, AppendError> {
+        if self.log.overdue_bytes() >= MOST_OVERDUE_BYTES {
+            let message = format!("The store of partition {} fails.", self.log.directory().base_name());
+            return Err(AppendError::new(ErrorCode::KafkaStorageError, message));
+        }
         let leader_epoch = self.leader_epoch;
         let origin = if from_client {
             Origin::Client { leader_epoch, guard: None }
@@ -153,10 +154,9 @@ impl Partition {
         self.log.durable_end() < stored.end
     }
 
-    /// A store is done: moves the high watermark, and says who waited for that and by how many bytes
-    /// it moved.
-    pub fn stored(&mut self, stored: Stored) -> (Vec<Waiter>, u64) {
-        self.is_announced = true;
+    /// The log is durable as far as this says: moves the high watermark, and says who waited for that and by
+    /// how many bytes it moved.
+    pub fn durable(&mut self, stored: Stored) -> (Vec<Waiter>, u64) {
         self.log.mark_durable(stored.end);
         self.log.set_high_watermark(self.log.durable_end());
         let durable = self.log.durable_end();
@@ -167,16 +167,22 @@ impl Partition {
         (done, passed)
     }
 
+    /// A store of this is done.
+    pub fn stored(&mut self, stored: Stored) {
+        self.log.mark_stored(stored.end);
+    }
+
     /// A store failed: the log goes back to its durable end. Says whose records are gone.
     pub fn store_failed(&mut self) -> Vec<Waiter> {
-        self.log.rewind_to_durable();
-        if !self.is_announced {
-            self.log.set_topic_id(self.id.topic);
-        }
+        self.log.store_failed();
         self.appended_bytes = self.stored_bytes;
         self.waiters.drain(..).map(|(_, waiter)| waiter).collect()
     }
 }
+
+/// What a log whose store fails may hold in memory alone (where nothing waits for the store) before it
+/// refuses more.
+const MOST_OVERDUE_BYTES: u64 = 16 << 20;
 
 /// The most records, and batches, that a look at the newest batches goes back.
 const LOOK_BACK: usize = 1 << 15;

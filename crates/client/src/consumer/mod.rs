@@ -384,10 +384,7 @@ impl Consumer {
         if self.stirred {
             self.pump();
         }
-        if let Some(event) = self.events.pop_front() {
-            return Some(Output::Event(event));
-        }
-        self.network.poll()
+        self.network.poll(&mut self.events)
     }
 
     pub fn next_wake(&self) -> Option<(Instant, &'static str)> {

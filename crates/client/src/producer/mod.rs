@@ -317,14 +317,10 @@ impl Producer {
     }
 
     pub fn poll(&mut self) -> Option<Output<ProducerEvent>> {
-        if self.stirred {
-            self.stirred = false;
+        if core::mem::take(&mut self.stirred) {
             self.pump();
         }
-        if let Some(event) = self.events.pop_front() {
-            return Some(Output::Event(event));
-        }
-        self.network.poll()
+        self.network.poll(&mut self.events)
     }
 
     pub fn next_wake(&self) -> Option<(Instant, &'static str)> {

@@ -71,7 +71,7 @@ fn workload(seed: u64, mut after: impl FnMut(&Disk, &Known, bool)) {
             disk.store.apply(op).expect("stored");
             after(&disk, &known, index == last);
         }
-        disk.log.mark_durable(end);
+        disk.log.mark_stored(end);
     }
 }
 

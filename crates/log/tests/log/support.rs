@@ -35,7 +35,7 @@ impl Disk {
     pub fn flush(&mut self) {
         let (ops, end) = (self.log.take_ops(), self.log.end_offset());
         stored(self.store.carry_out(StoreRequest::Store { token: Token(0), ops }));
-        self.log.mark_durable(end);
+        self.log.mark_stored(end);
     }
 
     pub fn append(&mut self, batch: &[u8]) -> Result<Appended, AppendError> {
