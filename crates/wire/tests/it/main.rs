@@ -6,3 +6,4 @@ mod fetch;
 mod golden;
 mod messages;
 mod recorded;
+mod vectors;
