@@ -7,21 +7,14 @@ import { extname, join, normalize } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
+import { EXECUTABLE, FLAGS } from '../../tests/web/chromium.mjs';
+
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 /** The page sets its title to `ok`, or to what went wrong. */
 export async function inChromium(directory) {
   const { url, close } = await serve(directory);
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: FLAGS });
+  const browser = await chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
   try {
     const page = await browser.newPage();
     const problems = [];

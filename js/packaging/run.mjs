@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
+import { EXECUTABLE } from '../../tests/web/chromium.mjs';
 import { inChromium } from './chromium.mjs';
 import { checkContents } from './contents.mjs';
 
@@ -145,8 +146,7 @@ async function idbSuite() {
 }
 
 function noChromium() {
-  const path = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  return existsSync(path) && statSync(path).isFile() ? undefined : `there is no Chromium at ${path} (CHROMIUM names another place)`;
+  return existsSync(EXECUTABLE) && statSync(EXECUTABLE).isFile() ? undefined : `there is no Chromium at ${EXECUTABLE} (CHROMIUM names another place)`;
 }
 
 /** Runs a command and returns what it said; what it said is shown only if it failed. */

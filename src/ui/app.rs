@@ -68,7 +68,7 @@ pub fn Page() -> Html {
             <div class={classes!("page", class)}>
                 <Header clock={app.screen.clock} broker={app.screen.broker.clone()} storage={app.screen.storage.clone()}
                     link={app.link.clone()} />
-                <Banners storage={app.screen.storage.clone()} crash={app.crash.clone()} />
+                <Banners running={app.link == Link::Running} storage={app.screen.storage.clone()} crash={app.crash.clone()} />
                 { body }
             </div>
             <Dialogs dialog={app.dialog.clone()} topics={app.screen.topics.clone()} groups={app.screen.groups.clone()} />

@@ -1,6 +1,6 @@
 //! What a tab shows that runs no cluster, and the ways out of it.
 
-use shore_view::message::{Command, Refusal};
+use shore_view::message::{Command, Refusal, Start};
 use shore_view::state::{Dialog, Link};
 use shore_view::text;
 use yew::prelude::*;
@@ -16,12 +16,12 @@ pub struct CoverProps {
 #[component]
 pub fn Cover(props: &CoverProps) -> Html {
     let ui = use_ui();
-    let again = {
+    let restart = |start: Start| {
         let ui = ui.clone();
-        Callback::from(move |_| ui.link.restart())
+        Callback::from(move |_| ui.link.restart(start))
     };
     let reload = Callback::from(|_| drop(browser::window().location().reload()));
-    let try_again = html! { <button class="button primary" onclick={again}>{ "Try again" }</button> };
+    let try_again = html! { <button class="button primary" onclick={restart(Start::Kept)}>{ "Try again" }</button> };
     let keep_or_reset = html! {
         <>
             <button class="button" onclick={ui.on_command(Command::Export)}>{ "Save a copy" }</button>
@@ -46,8 +46,20 @@ pub fn Cover(props: &CoverProps) -> Html {
             html! { <><button class="button primary" onclick={reload}>{ "Reload" }</button>{ keep_or_reset }</> },
         ),
         Link::Refused(Refusal::Failed { why }) => {
-            ("The cluster could not be started", why.to_string(), html! { <>{ try_again }{ keep_or_reset }</> })
+            let in_memory = html! {
+                <button class="button" onclick={restart(Start::InMemory)}>{ "Run in memory" }</button>
+            };
+            (
+                "The cluster could not be started",
+                why.to_string(),
+                html! { <>{ try_again }{ in_memory }{ keep_or_reset }</> },
+            )
         }
+        Link::Broken => (
+            "The cluster crashed again and again",
+            "It is not started any more. What it had stored is still there: save a copy of it, or begin anew.".into(),
+            html! { <>{ try_again }{ keep_or_reset }</> },
+        ),
         Link::Stale => (
             "This page has been updated",
             "The browser kept an older part of it. A reload brings them together; nothing is lost.".into(),
@@ -55,7 +67,7 @@ pub fn Cover(props: &CoverProps) -> Html {
         ),
         Link::Starting | Link::Running | Link::Dead => (
             "The cluster does not run",
-            "Its worker could not be started. What it had stored is still there.".into(),
+            "Its program could not be loaded. What it had stored is still there.".into(),
             try_again,
         ),
     };

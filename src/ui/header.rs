@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use shore_view::message::Command;
 use shore_view::model::{Broker, Clock, Storage};
-use shore_view::state::{Dialog, Link, Msg, Notice};
+use shore_view::state::{Crash, Dialog, Link, Msg, Notice};
 use shore_view::text;
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
@@ -157,7 +157,9 @@ fn StorageMenu(props: &StorageProps) -> Html {
                             <div class="meter"><i style={format!("width:{share}%")}></i></div>
                         }
                     </li>
-                    if storage.persisted {
+                    if storage.volatile.is_some() {
+                        <li class="note small quiet">{ "It is gone when this tab is closed or reloaded." }</li>
+                    } else if storage.persisted {
                         <li class="note small quiet">{ "The browser has promised to keep it." }</li>
                     } else {
                         <li><button class="button plain" onclick={keep}>{ "Ask the browser to keep it" }</button></li>
@@ -206,8 +208,9 @@ fn HelpButton() -> Html {
 
 #[derive(PartialEq, Properties)]
 pub struct BannersProps {
+    pub running: bool,
     pub storage: Rc<Storage>,
-    pub crash: Option<Rc<str>>,
+    pub crash: Option<Crash>,
 }
 
 #[component]
@@ -217,20 +220,43 @@ pub fn Banners(props: &BannersProps) -> Html {
         let ui = ui.clone();
         Callback::from(move |_| ui.message(Msg::DismissCrash))
     };
+    let known = use_state(|| false);
+    let know = {
+        let known = known.clone();
+        Callback::from(move |_| known.set(true))
+    };
+    let save = || html! { <button class="button" onclick={ui.on_command(Command::Export)}>{ "Save a copy" }</button> };
+    let reset =
+        || html! { <button class="button danger" onclick={ui.on_open(Dialog::Reset)}>{ "Reset the cluster" }</button> };
     html! {
         <>
+            if let Some(why) = props.storage.volatile.as_ref().filter(|_| !*known) {
+                <div class="banner calm" role="status">
+                    <p><b>{ "Nothing is kept. " }</b>{ why.clone() }{ " The cluster runs in memory and is gone with this tab." }</p>
+                    <button class="button" onclick={know}>{ "Dismiss" }</button>
+                </div>
+            }
             if let Some(why) = &props.storage.full {
                 <div class="banner bad" role="alert">
                     <p>
                         <b>{ "Nothing more can be stored: " }</b>{ why.clone() }
-                        { ". Producers get KAFKA_STORAGE_ERROR until there is space: delete a topic, or reset the cluster." }
+                        { ". What is stored is safe. Producers get KAFKA_STORAGE_ERROR until there is space: make some on this device, or save a copy and reset the cluster." }
                     </p>
-                    <button class="button danger" onclick={ui.on_open(Dialog::Reset)}>{ "Reset the cluster" }</button>
+                    { save() }
+                    { reset() }
                 </div>
             }
-            if let Some(trace) = &props.crash {
+            if let Some(Crash { trace, lost }) = &props.crash {
                 <div class="banner bad" role="alert">
-                    <p><b>{ "The cluster crashed and was started again from its store. " }</b>{ "What was acknowledged is there." }</p>
+                    <p><b>{ "The cluster crashed. " }</b>{ match (props.running, lost) {
+                        (false, _) => "",
+                        (true, true) => "It ran in memory, so it has begun anew.",
+                        (true, false) => "It was started again from its store: what was acknowledged is there.",
+                    } }</p>
+                    if props.running {
+                        { save() }
+                        { reset() }
+                    }
                     <button class="button" onclick={dismiss}>{ "Dismiss" }</button>
                     <details><summary>{ "What it said" }</summary><pre>{ trace.clone() }</pre></details>
                 </div>

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
-use shore_view::message::{Command, FromWorker, Question, ToWorker, decode, encode};
+use shore_view::message::{Command, FromWorker, Question, Start, ToWorker, decode, encode};
 use shore_view::state::{Link, Msg};
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, MessageEvent, Worker};
@@ -26,6 +26,7 @@ pub struct WorkerLink {
 
 struct Running {
     worker: Worker,
+    start: Start,
     ready: bool,
     /// A crash was reported: what follows from this worker is of no interest.
     crashed: bool,
@@ -48,13 +49,13 @@ impl WorkerLink {
     /// Says where messages go, and starts the worker.
     pub fn start(&self, hear: impl Fn(Msg) + 'static) {
         *self.hear.borrow_mut() = Box::new(hear);
-        self.spawn();
+        self.spawn(Start::Kept);
     }
 
     /// Ends the worker and starts another: after a reset, and when a held store may have come free.
-    pub fn restart(&self) {
+    pub fn restart(&self, start: Start) {
         self.tell(Msg::Link(Link::Starting));
-        self.spawn();
+        self.spawn(start);
     }
 
     pub fn command(&self, command: Command) {
@@ -73,9 +74,9 @@ impl WorkerLink {
         let _ = running.worker.post_message_with_transfer(&buffer, &Array::of1(&buffer));
     }
 
-    fn spawn(&self) {
+    fn spawn(&self, start: Start) {
         self.stop();
-        // The file's name does not change between builds; the query keeps a cache from mixing them.
+        // Its files are called the same in every build; the query keeps a cache from mixing them.
         let Ok(worker) = Worker::new(&format!("./worker_loader.js?{BUILD}")) else {
             self.tell(Msg::Link(Link::Dead));
             return;
@@ -95,7 +96,7 @@ impl WorkerLink {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         *self.worker.borrow_mut() =
-            Some(Running { worker, ready: false, crashed: false, _on_message: on_message, _on_error: on_error });
+            Some(Running { worker, start, ready: false, crashed: false, _on_message: on_message, _on_error: on_error });
     }
 
     fn stop(&self) {
@@ -111,10 +112,16 @@ impl WorkerLink {
     fn receive(&self, bytes: &[u8]) {
         match decode::<FromWorker>(bytes) {
             Some(FromWorker::Ready { build }) if *build == *BUILD => {
-                if let Some(running) = self.worker.borrow_mut().as_mut() {
+                let Some(start) = self.worker.borrow_mut().as_mut().map(|running| {
                     running.ready = true;
+                    running.start
+                }) else {
+                    return;
+                };
+                self.send(&ToWorker::Start { store: self.store.clone(), start });
+                if start == Start::Rescue {
+                    self.tell(Msg::Link(Link::Broken));
                 }
-                self.send(&ToWorker::Start { store: self.store.clone() });
             }
             // Either a build that says so, or one so different that it cannot be understood.
             Some(FromWorker::Ready { .. }) | None => {
@@ -123,9 +130,16 @@ impl WorkerLink {
             }
             Some(FromWorker::Crashed { trace }) => self.crashed(trace),
             Some(FromWorker::Exported { name, bytes }) => browser::save(&name, &bytes),
-            Some(FromWorker::Gone) => self.restart(),
+            Some(FromWorker::Gone) => match self.start_of_worker() {
+                Some(Start::InMemory) => self.restart(Start::InMemory),
+                _ => self.restart(Start::Kept),
+            },
             Some(message) => self.tell(Msg::FromWorker(message)),
         }
+    }
+
+    fn start_of_worker(&self) -> Option<Start> {
+        self.worker.borrow().as_ref().map(|running| running.start)
     }
 
     /// The browser says that the worker threw, or that its script could not be loaded.
@@ -143,16 +157,21 @@ impl WorkerLink {
     }
 
     fn crashed(&self, trace: Rc<str>) {
-        if let Some(running) = self.worker.borrow_mut().as_mut() {
+        let Some(start) = self.worker.borrow_mut().as_mut().map(|running| {
             running.crashed = true;
-        }
+            running.start
+        }) else {
+            return;
+        };
         self.tell(Msg::FromWorker(FromWorker::Crashed { trace }));
         self.restarts.set(self.restarts.get() + 1);
-        if self.restarts.get() > MAX_RESTARTS {
-            self.stop();
-            self.tell(Msg::Link(Link::Dead));
-        } else {
-            self.spawn();
+        match start {
+            Start::Rescue => {
+                self.stop();
+                self.tell(Msg::Link(Link::Dead));
+            }
+            _ if self.restarts.get() > MAX_RESTARTS => self.spawn(Start::Rescue),
+            _ => self.spawn(start),
         }
     }
 

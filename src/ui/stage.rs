@@ -189,6 +189,9 @@ fn MemberCard(props: &MemberProps) -> Html {
                 if member.leader {
                     <span class="small quiet" title="It computes the assignment">{ "leader" }</span>
                 }
+                if member.actor.is_some() && !member.running {
+                    <span class="small paused-mark" title="It stays in its group and fetches nothing">{ "paused" }</span>
+                }
             </p>
             if member.assignment.is_empty() {
                 <p class="small quiet">{ if &*member.state == "Stable" { "nothing assigned".to_owned() } else { member.state.to_lowercase() } }</p>

@@ -1,6 +1,6 @@
 //! The cluster's clients, kept beside it as script lines: they go on after a reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shore_base::Duration;
 use shore_sim::Action;
@@ -12,6 +12,8 @@ pub const CLIENTS_NOTE: &str = "clients";
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     by_name: BTreeMap<String, Action>,
+    /// Members that fetch nothing. Invariant: each is one of the above.
+    paused: BTreeSet<String>,
 }
 
 impl Clients {
@@ -25,17 +27,20 @@ impl Clients {
     }
 
     pub fn text(&self) -> String {
-        self.by_name.values().map(|action| format!("{action}\n")).collect()
+        self.actions().map(|action| format!("{action}\n")).collect()
     }
 
-    pub fn actions(&self) -> impl Iterator<Item = &Action> {
-        self.by_name.values()
+    /// What makes them all, as they are, in a cluster that has none of them.
+    pub fn actions(&self) -> impl Iterator<Item = Action> {
+        let pauses = self.paused.iter().map(|actor| Action::PauseConsumer { actor: actor.clone() });
+        self.by_name.values().cloned().chain(pauses)
     }
 
     pub fn insert(&mut self, action: Action) {
         let name = match &action {
             Action::AddProducer(spec) => spec.name.clone(),
             Action::AddConsumer(spec) => spec.name.clone(),
+            Action::PauseConsumer { actor } => return self.set_paused(actor, true),
             _ => return,
         };
         self.by_name.insert(name, action);
@@ -43,6 +48,15 @@ impl Clients {
 
     pub fn remove(&mut self, name: &str) {
         self.by_name.remove(name);
+        self.paused.remove(name);
+    }
+
+    pub fn set_paused(&mut self, name: &str, paused: bool) {
+        if paused && self.by_name.contains_key(name) {
+            self.paused.insert(name.to_owned());
+        } else {
+            self.paused.remove(name);
+        }
     }
 
     pub fn set_rate(&mut self, name: &str, rate: u64) {

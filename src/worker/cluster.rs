@@ -1,9 +1,10 @@
 //! The running cluster: a world with a real store behind it, paced by real time.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use shore_base::{NodeId, Wall};
+use shore_base::{NodeId, Uuid, Wall};
 use shore_broker::{Durability, NodeConfig};
 use shore_log::storage::{FileName, StoreError, StoreOp, StoreReply, StoreRequest};
 use shore_sim::action::OneRecord;
@@ -15,7 +16,7 @@ use shore_view::screen::{self, Host};
 use shore_view::watch::Watch;
 use shore_web::lock::StoreLock;
 use shore_web::pace::Pace;
-use shore_web::store::IdbStore;
+use shore_web::store::TabStore;
 use wasm_bindgen_futures::spawn_local;
 
 use super::clients::{self, CLIENTS_NOTE, Clients, DEMO_TOPIC};
@@ -45,14 +46,17 @@ pub struct Cluster(Rc<RefCell<Inner>>);
 
 struct Inner {
     world: World,
+    cluster_id: Uuid,
     pace: Pace,
     watch: Watch,
     /// `None` while a write set is under way.
-    store: Option<IdbStore>,
+    store: Option<TabStore>,
     asked: Vec<StoreRequest>,
-    _lock: StoreLock,
+    _lock: Option<StoreLock>,
     clients: Clients,
     clients_changed: bool,
+    /// They could not be written: they go with the next write set.
+    clients_unsaved: bool,
     /// What begins once the demo topic is there.
     demo: bool,
     history: History,
@@ -86,9 +90,12 @@ impl Cluster {
         };
         world.boot(config, Disk::External);
         let demo = opened.clients.is_none();
-        let storage = Storage { kind: "IndexedDB".into(), used: opened.store.bytes(), ..Storage::default() };
+        let kind = if opened.volatile.is_some() { "memory" } else { "IndexedDB" };
+        let used = opened.store.bytes();
+        let storage = Storage { kind: kind.into(), volatile: opened.volatile, used, ..Storage::default() };
         let cluster = Self(Rc::new(RefCell::new(Inner {
             world,
+            cluster_id: opened.cluster_id,
             pace: Pace::new(port::now_micros()),
             watch: Watch::default(),
             store: Some(opened.store),
@@ -96,6 +103,7 @@ impl Cluster {
             _lock: opened.lock,
             clients: opened.clients.unwrap_or_default(),
             clients_changed: false,
+            clients_unsaved: false,
             demo,
             history: History::default(),
             history_due: false,
@@ -163,14 +171,16 @@ impl Cluster {
         }
         let Some(mut store) = inner.store.take() else { return };
         let requests = std::mem::take(&mut inner.asked);
-        let clients = std::mem::take(&mut inner.clients_changed).then(|| inner.clients.text());
+        let due = std::mem::take(&mut inner.clients_changed) | std::mem::take(&mut inner.clients_unsaved);
+        let clients = due.then(|| inner.clients.text());
         let history = std::mem::take(&mut inner.history_due).then(|| inner.history_wanted());
         let cluster = self.clone();
         spawn_local(async move {
             let frees = frees_space(&requests);
             let replies = store.carry_out(requests).await;
             if let Some(clients) = clients {
-                let _ = store.put_note(CLIENTS_NOTE, clients.as_bytes()).await;
+                let kept = store.put_note(CLIENTS_NOTE, clients.as_bytes()).await;
+                cluster.0.borrow_mut().clients_unsaved |= kept.is_err();
             }
             if let Some(wanted) = history {
                 let found = History::read(&mut store, wanted).await;
@@ -180,7 +190,7 @@ impl Cluster {
         });
     }
 
-    fn written(&self, store: IdbStore, replies: Vec<StoreReply>, freed: bool) {
+    fn written(&self, store: TabStore, replies: Vec<StoreReply>, freed: bool) {
         let mut inner = self.0.borrow_mut();
         inner.host.storage.used = inner.host.storage.used.max(store.bytes());
         inner.store = Some(store);
@@ -214,7 +224,19 @@ impl Cluster {
     pub fn space(&self, used: u64, quota: u64, persisted: bool) {
         let mut inner = self.0.borrow_mut();
         let storage = &mut inner.host.storage;
+        if storage.volatile.is_some() {
+            return;
+        }
         (storage.used, storage.quota, storage.persisted) = (used, quota, persisted);
+    }
+
+    /// Every file, if they lie in memory. Nothing is being written there once a turn is over.
+    pub fn memory_files(&self) -> Option<BTreeMap<String, Vec<u8>>> {
+        self.0.borrow().store.as_ref()?.memory_files(&FileName::from(DIRECTORY))
+    }
+
+    pub fn cluster_id(&self) -> String {
+        self.0.borrow().cluster_id.to_string()
     }
 
     pub fn command(&self, id: u32, command: Command) {
@@ -305,9 +327,9 @@ impl Inner {
     }
 
     fn add_clients(&mut self) {
-        for action in self.clients.clone().actions() {
+        for action in self.clients.actions() {
             // One of a name that is taken is there already: the node was started anew, not the clients.
-            let _ = self.world.act(action.clone());
+            let _ = self.world.act(action);
         }
     }
 
@@ -335,9 +357,15 @@ impl Inner {
                 Ok(String::new())
             }
             Command::PauseMember { actor, paused } => {
-                let actor = actor.to_string();
-                let action = if paused { Action::PauseConsumer { actor } } else { Action::ResumeConsumer { actor } };
-                self.world.act(action).map(silent)
+                let name = actor.to_string();
+                let action = match paused {
+                    true => Action::PauseConsumer { actor: name },
+                    false => Action::ResumeConsumer { actor: name },
+                };
+                self.world.act(action)?;
+                self.clients.set_paused(&actor, paused);
+                self.clients_changed = true;
+                Ok(String::new())
             }
             Command::Remove { actor } => {
                 self.world.act(Action::Stop { actor: actor.to_string() })?;

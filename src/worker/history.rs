@@ -7,7 +7,7 @@ use bytes::Bytes;
 use shore_broker::view::NodeView;
 use shore_log::storage::{FileName, ReadRange, StoreReply, StoreRequest, Token};
 use shore_view::model::{Batch, Partition, Screen};
-use shore_web::store::IdbStore;
+use shore_web::store::TabStore;
 use shore_wire::batch;
 
 /// A segment longer than this is not read for its last batches.
@@ -46,7 +46,7 @@ pub fn wanted(node: &NodeView, directory: &FileName) -> Vec<Wanted> {
 }
 
 impl History {
-    pub async fn read(store: &mut IdbStore, wanted: Vec<Wanted>) -> Self {
+    pub async fn read(store: &mut TabStore, wanted: Vec<Wanted>) -> Self {
         let mut history = Self::default();
         for Wanted { topic, partition, file } in wanted {
             let reads = vec![ReadRange { file, position: 0, len: MOST_BYTES }];

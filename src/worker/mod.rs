@@ -9,7 +9,8 @@ mod port;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use shore_view::message::{Command, Details, FromWorker, ToWorker};
+use shore_view::message::{Command, Details, FromWorker, Start, ToWorker};
+use shore_web::store::IdbStore;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::BUILD;
@@ -34,11 +35,15 @@ struct Worker {
 impl Worker {
     fn hear(self: &Rc<Self>, message: ToWorker) {
         match message {
-            ToWorker::Start { store } => {
+            ToWorker::Start { store, start } => {
                 *self.store.borrow_mut() = store;
-                spawn_local(self.clone().open());
+                match start {
+                    Start::Kept => spawn_local(self.clone().open()),
+                    Start::InMemory => self.run(opening::in_memory("You chose so.")),
+                    Start::Rescue => {}
+                }
             }
-            ToWorker::Do { command: Command::Export, .. } => spawn_local(opening::export(self.store.borrow().clone())),
+            ToWorker::Do { command: Command::Export, .. } => self.export(),
             ToWorker::Do { id, command: Command::Reset } => spawn_local(self.clone().reset(id)),
             ToWorker::Do { id, command } => self.with_cluster(|cluster| cluster.command(id, command)),
             ToWorker::Ask { id, question } => match &*self.cluster.borrow() {
@@ -63,22 +68,38 @@ impl Worker {
     async fn open(self: Rc<Self>) {
         let store = self.store.borrow().clone();
         match opening::open(&store).await {
-            Ok(opened) => {
-                port::post(&FromWorker::Opened);
-                let cluster = Cluster::start(opened);
-                *self.cluster.borrow_mut() = Some(cluster);
-            }
+            Ok(opened) => self.run(opened),
             Err(refusal) => port::post(&FromWorker::Refused(refusal)),
         }
+    }
+
+    fn run(&self, opened: opening::Opened) {
+        port::post(&FromWorker::Opened);
+        let cluster = Cluster::start(opened);
+        *self.cluster.borrow_mut() = Some(cluster);
+    }
+
+    fn export(&self) {
+        let store = self.store.borrow().clone();
+        if let Some(cluster) = &*self.cluster.borrow()
+            && let Some(files) = cluster.memory_files()
+        {
+            return opening::hand_over(&store, cluster.cluster_id().as_bytes(), files);
+        }
+        spawn_local(opening::export(store));
     }
 
     async fn reset(self: Rc<Self>, id: u32) {
         let cluster = self.cluster.borrow_mut().take();
         if let Some(cluster) = cluster {
+            let in_memory = cluster.memory_files().is_some();
             cluster.stop().await;
+            if in_memory {
+                return port::post(&FromWorker::Gone);
+            }
         }
         let store = self.store.borrow().clone();
-        match shore_web::store::IdbStore::delete(&store).await {
+        match IdbStore::delete(&store).await {
             Ok(()) => port::post(&FromWorker::Gone),
             Err(why) => {
                 port::post(&FromWorker::Done { id, result: Err(format!("It could not be deleted: {why}").into()) })

@@ -2,6 +2,7 @@
 // for what it expects to see, and fails if that does not come.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import { batches, clock, committed, ends, moving, open, reset } from './page.mjs';
 
 export const journeys = {
   'first minute': async ({ browser, url, watch }) => {
@@ -117,24 +118,28 @@ export const journeys = {
     }
   },
 
-  'a second tab says who holds the store': async ({ browser, url, watch }) => {
-    const first = watch(await open(browser, url));
-    await moving(first);
-    const second = watch(await open(browser, url));
-    await second.getByRole('heading', { name: 'Another tab runs this cluster' }).waitFor();
-    await second.getByText(/since \d{4}-/).waitFor();
-    await moving(first);
-    await first.close();
-    await second.getByRole('button', { name: 'Try again' }).click();
-    await moving(second);
+  'a paused member stays so over a reload': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    const member = () => page.getByRole('button', { name: 'Member billing-1' });
+    await member().click();
+    await page.getByRole('button', { name: 'Pause fetching' }).click();
+    await page.getByRole('button', { name: 'Fetch again' }).waitFor();
+    await page.locator('.client', { hasText: 'billing-1' }).getByText('behind').first().waitFor();
+
+    await page.reload();
+    await moving(page);
+    await page.locator('.assigned li', { hasText: 'behind' }).first().waitFor({ timeout: 60_000 });
+    await member().click();
+    await page.getByRole('button', { name: 'Fetch again' }).click();
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
   },
 
   'reset begins anew': async ({ browser, url, watch }) => {
     const page = watch(await open(browser, url));
     await moving(page);
     await page.getByRole('button', { name: /^Storage/ }).click();
-    await page.getByRole('button', { name: 'Reset the cluster' }).click();
-    await page.locator('dialog').getByRole('button', { name: 'Reset' }).click();
+    await reset(page);
     await page.waitForFunction(() => document.querySelector('.cluster-time')?.textContent < '00:04');
     await moving(page);
   },
@@ -154,45 +159,6 @@ export const journeys = {
     }
   },
 };
-
-async function open(browser, url) {
-  const page = await browser.newPage();
-  await page.goto(url);
-  return page;
-}
-
-/** Waits until every partition has gone beyond `ends`, or is not empty. */
-async function moving(page, ends = [0, 0, 0]) {
-  await page.waitForFunction(
-    (before) => {
-      const row = document.querySelector('section[aria-label="Topic orders"]');
-      const now = [...(row?.querySelectorAll('.ends b') ?? [])].map((end) => Number(end.textContent.replaceAll(',', '')));
-      return now.length === before.length && now.every((end, index) => end >= before[index]) && now.some((end, index) => end > before[index]);
-    },
-    ends,
-    { timeout: 60_000 },
-  );
-}
-
-const ends = (page) =>
-  page.evaluate(() =>
-    [...document.querySelectorAll('section[aria-label="Topic orders"] .ends b')].map((end) => Number(end.textContent.replaceAll(',', ''))),
-  );
-
-const batches = (page) => page.locator('section[aria-label="Topic orders"] .batch').count();
-
-const clock = (page) => page.locator('.cluster-time').innerText();
-
-/** Opens the panel of the group and waits for a committed offset; says the greatest. */
-async function committed(page) {
-  await page.getByRole('region', { name: 'Group billing' }).getByRole('button', { name: 'billing', exact: true }).click();
-  const panel = page.locator('.panel-region');
-  await panel.getByRole('heading', { name: 'billing' }).waitFor();
-  await panel.locator('.table tbody td:nth-child(2)').first().waitFor();
-  const offsets = await panel.locator('.table tbody td:nth-child(2)').allInnerTexts();
-  await page.keyboard.press('Escape');
-  return Math.max(...offsets.map((offset) => Number(offset.replaceAll(',', ''))));
-}
 
 /** Kills every renderer, as the kernel would when memory is short. */
 async function kill(browser) {

@@ -1,13 +1,15 @@
 // Journeys through the built page in a real Chromium: node run.mjs [--dist DIR] [--shots DIR] [name...]
-// Needs a build (`trunk build`), and Chromium: $CHROMIUM or /usr/bin/chromium.
+// Needs a build (`trunk build`, `cargo build -p shore`), and Chromium: $CHROMIUM or /usr/bin/chromium.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { EXECUTABLE, FLAGS } from './chromium.mjs';
 import { journeys } from './journeys.mjs';
 import { serve } from './server.mjs';
+import { troubles } from './troubles.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const { values, positionals } = parseArgs({
@@ -18,27 +20,16 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const CHROMIUM = {
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-};
-
 mkdirSync(values.shots, { recursive: true });
 const server = await serve(resolve(values.dist));
 let failed = 0;
-for (const [name, journey] of Object.entries(journeys)) {
+for (const [name, journey] of Object.entries({ ...journeys, ...troubles })) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   const profile = mkdtempSync(join(tmpdir(), 'shore-journey-'));
   const browser = await chromium.launchPersistentContext(profile, {
-    ...CHROMIUM,
+    executablePath: EXECUTABLE,
+    args: FLAGS,
+    acceptDownloads: true,
     viewport: { width: 1280, height: 800 },
   });
   const started = performance.now();

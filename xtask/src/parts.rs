@@ -135,6 +135,8 @@ fn web_tools() -> Outcome {
 
 fn web(_: bool) -> Outcome {
     Run::line("trunk build --release").go()?;
+    // A copy that the page saves is a directory for it.
+    Run::line("cargo build --locked --quiet -p shore").go()?;
     Run::line("node tests/web/run.mjs").go()
 }
 

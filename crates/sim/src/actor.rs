@@ -294,15 +294,27 @@ impl ConsumerActor {
 
     pub fn set_paused(&mut self, now: Instant, paused: bool) {
         self.paused = paused;
-        let partitions: Vec<TopicPartition> = self.consumer.assignment().cloned().collect();
         if paused {
-            self.consumer.pause(now, &partitions);
+            self.pause_assigned(now);
         } else {
+            let partitions: Vec<TopicPartition> = self.consumer.assignment().cloned().collect();
             self.consumer.resume(now, &partitions);
         }
     }
 
+    /// A consumer forgets its pauses when its partitions change; an owner who is away does not come back for that.
+    fn pause_assigned(&mut self, now: Instant) {
+        let flowing = self.consumer.assignment().filter(|at| !self.consumer.is_paused(at));
+        let flowing: Vec<TopicPartition> = flowing.cloned().collect();
+        if !flowing.is_empty() {
+            self.consumer.pause(now, &flowing);
+        }
+    }
+
     fn live(&mut self, clock: Clock) {
+        if self.paused {
+            self.pause_assigned(clock.now);
+        }
         while self.busy_until <= clock.now && !self.consumer.is_closed() {
             let Some(taken) = self.consumer.poll_records(clock.now) else { return };
             let mut count = 0;

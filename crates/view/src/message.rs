@@ -9,9 +9,10 @@ use crate::model::Delta;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// Open this store and run. The first message, sent once the worker has said [`FromWorker::Ready`].
+    /// The store that the worker is for. The first message, sent once the worker has said [`FromWorker::Ready`].
     Start {
         store: Rc<str>,
+        start: Start,
     },
     /// The page is about to draw: one delta may be sent.
     Frame,
@@ -29,6 +30,17 @@ pub enum ToWorker {
         quota: u64,
         persisted: bool,
     },
+}
+
+/// What a worker does with its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// Opens it and runs the cluster in it; in memory where the browser keeps nothing.
+    Kept,
+    /// Runs a cluster in memory and leaves the store alone.
+    InMemory,
+    /// Runs nothing: it saves a copy of the store, or deletes it.
+    Rescue,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -119,8 +119,10 @@ pub struct Committed {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {
-    /// Where it lies: "IndexedDB", or "memory" where the browser offers nothing better.
+    /// Where it lies: "IndexedDB", or "memory".
     pub kind: Rc<str>,
+    /// Why it lies in memory, and is gone with the tab.
+    pub volatile: Option<Rc<str>>,
     pub used: u64,
     /// What the browser would give this site; 0 if it does not say.
     pub quota: u64,

@@ -104,9 +104,22 @@ fn groups(snapshot: &Snapshot, node: &NodeView) -> Vec<Rc<Group>> {
         }
     }
     for group in &mut groups {
+        for member in group.members.iter_mut().filter(|member| member.actor.is_some() && !member.running) {
+            see_lag(Rc::make_mut(member), node);
+        }
         group.members.sort_by(|a, b| (&a.client_id, &a.member_id).cmp(&(&b.client_id, &b.member_id)));
     }
     groups.into_iter().map(Rc::new).collect()
+}
+
+/// A member that fetches nothing does not hear how its partitions grow.
+fn see_lag(member: &mut Member, node: &NodeView) {
+    for assigned in &mut member.assignment {
+        let log = find(node, &assigned.topic, assigned.partition).map(|(_, log)| log);
+        if let (Some(log), Some(position)) = (log, assigned.position) {
+            assigned.lag = Some((log.high_watermark - position).max(0));
+        }
+    }
 }
 
 fn group(view: &GroupView, snapshot: &Snapshot) -> Group {

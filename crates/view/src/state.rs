@@ -23,8 +23,15 @@ pub struct App {
     pub dialog: Option<Dialog>,
     pub notice: Option<Notice>,
     pub internal_shown: bool,
-    /// The trace of the last crash of the worker, until it is dismissed.
-    pub crash: Option<Rc<str>>,
+    /// The last crash of the worker, until it is dismissed.
+    pub crash: Option<Crash>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crash {
+    pub trace: Rc<str>,
+    /// The cluster lay in memory and is gone.
+    pub lost: bool,
 }
 
 /// How it stands with the worker.
@@ -36,8 +43,10 @@ pub enum Link {
     Refused(Refusal),
     /// The worker's file is of another build than the page's.
     Stale,
-    /// It ended and could not be brought back.
+    /// Its file could not be loaded.
     Dead,
+    /// It crashed too often. One that runs no cluster stands by to save a copy of the store, or to delete it.
+    Broken,
 }
 
 /// What the panel shows.
@@ -164,7 +173,7 @@ impl App {
             FromWorker::Done { result: Err(text), .. } => self.say(text, true),
             FromWorker::Details { details, .. } => self.details = Some(Rc::new(details)),
             FromWorker::Crashed { trace } => {
-                self.crash = Some(trace);
+                self.crash = Some(Crash { trace, lost: self.screen.storage.volatile.is_some() });
                 self.link = Link::Starting;
             }
         }
@@ -266,7 +275,8 @@ mod tests {
     fn a_restarted_worker_is_heard_from_the_beginning() {
         let app = App::default().reduce(delta(vec![exchange(9, 0)]));
         let app = app.reduce(Msg::FromWorker(FromWorker::Crashed { trace: "it broke".into() }));
-        assert_eq!((app.link.clone(), app.crash.as_deref()), (Link::Starting, Some("it broke")));
+        let crash = Crash { trace: "it broke".into(), lost: false };
+        assert_eq!((app.link.clone(), app.crash.clone()), (Link::Starting, Some(crash)));
         let app = app.reduce(Msg::FromWorker(FromWorker::Opened));
         assert!(app.log.is_empty() && app.link == Link::Running && app.crash.is_some());
     }

@@ -11,15 +11,15 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
-    /// `None` if somebody else holds it. Without Web Locks (old webviews) everybody gets it: the
-    /// store's epoch then still keeps a second writer out.
+    /// `None` if somebody else holds it. Without Web Locks (old webviews, pages without an origin)
+    /// everybody gets it: the store's epoch then still keeps a second writer out.
     pub async fn take(store: &str) -> Result<Option<Self>, JsValue> {
         let Some(locks) = lock_manager() else { return Ok(Some(Self { release: Function::default() })) };
         let request: Function = Reflect::get(&locks, &"request".into())?.dyn_into()?;
         let options = Object::new();
         Reflect::set(&options, &"ifAvailable".into(), &true.into())?;
-        let mut failed = JsValue::UNDEFINED;
-        let answer = Promise::new(&mut |answer, _| {
+        let mut denied = None;
+        let answer = Promise::new(&mut |answer, deny| {
             // The lock is held as long as the promise that the callback returns is pending.
             let granted = Closure::once_into_js(move |lock: JsValue| -> JsValue {
                 if lock.is_null() {
@@ -28,14 +28,16 @@ impl StoreLock {
                 }
                 Promise::new(&mut |release, _| drop(answer.call1(&JsValue::NULL, &release))).into()
             });
-            if let Err(why) = request.call3(&locks, &lock_name(store).into(), &options, &granted) {
-                failed = why;
+            match request.call3(&locks, &lock_name(store).into(), &options, &granted) {
+                Ok(asked) => denied = Some((asked, deny)),
+                Err(why) => drop(deny.call1(&JsValue::NULL, &why)),
             }
         });
-        if !failed.is_undefined() {
-            return Err(failed);
+        if let Some((asked, deny)) = denied {
+            let catch: Function = Reflect::get(&asked, &"catch".into())?.dyn_into()?;
+            catch.call1(&asked, &deny)?;
         }
-        let release = JsFuture::from(answer).await?;
+        let Ok(release) = JsFuture::from(answer).await else { return Ok(Some(Self { release: Function::default() })) };
         Ok(release.dyn_into::<Function>().ok().map(|release| Self { release }))
     }
 }

@@ -72,6 +72,23 @@ impl Connection {
         }
     }
 
+    /// Writes entries beside the files, all or none. (A transaction that rexie has aborted for want of space
+    /// looks like one that is done.)
+    pub async fn put_meta(&self, entries: &[(&str, JsValue)]) -> Result<(), StoreError> {
+        let transaction = self.begin(false)?;
+        let done = completion(&transaction);
+        let put = || {
+            let meta = transaction.object_store(META)?;
+            entries.iter().try_for_each(|(key, value)| meta.put_with_key(value, &(*key).into()).map(drop))
+        };
+        if let Err(why) = put() {
+            let _ = transaction.abort();
+            let _ = JsFuture::from(done).await;
+            return Err(store_error(&why));
+        }
+        JsFuture::from(done).await.map(drop).map_err(|why| store_error(&why))
+    }
+
     fn begin(&self, sync: bool) -> Result<IdbTransaction, StoreError> {
         let stores = Array::of3(&NAMES.into(), &CHUNKS.into(), &META.into());
         let options = Object::new();
@@ -106,7 +123,8 @@ fn check_epoch(transaction: &IdbTransaction, epoch: u32, fenced: &Rc<Cell<bool>>
     let read = transaction.object_store(META)?.get(&EPOCH.into())?;
     let (request, transaction, fenced) = (read.clone(), transaction.clone(), fenced.clone());
     on_success(&read, move || {
-        if request.result().ok().and_then(|value| value.as_f64()) != Some(f64::from(epoch)) {
+        // A store that was made without space for anything has none.
+        if request.result().ok().and_then(|value| value.as_f64()).unwrap_or(0.0) != f64::from(epoch) {
             fenced.set(true);
             let _ = transaction.abort();
         }

@@ -7,6 +7,7 @@ use js_sys::{Array, Uint8Array};
 use rexie::{KeyRange, ObjectStore, Rexie, TransactionMode};
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest, Token};
 use wasm_bindgen::{JsCast, JsValue};
+use web_sys::DomException;
 
 use super::FORMAT;
 use super::connection::{CHUNKS, Connection, EPOCH, META, NAMES, failed, js_key, store_error};
@@ -30,6 +31,8 @@ pub enum OpenError {
     Newer {
         found: u32,
     },
+    /// The browser keeps nothing for this page: it has no IndexedDB, or denies it.
+    Missing(String),
     Failed(String),
 }
 
@@ -41,6 +44,7 @@ impl std::fmt::Display for OpenError {
                 "this store was written by a newer version (format {found}, this version knows {FORMAT}): \
                  reload to get that version, or reset the store"
             ),
+            Self::Missing(why) => write!(f, "this browser keeps no data for this page: {why}"),
             Self::Failed(why) => write!(f, "the store cannot be opened: {why}"),
         }
     }
@@ -55,16 +59,23 @@ impl IdbStore {
             reader.close();
             return Err(OpenError::Newer { found: format });
         }
-        let epoch = get_number(&reader, EPOCH).await? + 1;
-        put_meta(&reader, &[(FORMAT_KEY, FORMAT.into()), (EPOCH, epoch.into())]).await?;
+        let broken = |error: StoreError| OpenError::Failed(error.to_string());
+        let before = get_number(&reader, EPOCH).await?;
+        let writer = Connection::open(name).await.map_err(broken)?;
+        let entries = [(FORMAT_KEY, FORMAT.into()), (EPOCH, (before + 1).into())];
+        let epoch = match writer.put_meta(&entries).await {
+            Ok(()) => before + 1,
+            // What is in a store without space can be read, and saved. The lock keeps a second tab out of it.
+            Err(StoreError::Full(_)) => before,
+            Err(error) => return Err(broken(error)),
+        };
         let files = read_files(&reader).await?;
-        let writer = Connection::open(name).await.map_err(|error| OpenError::Failed(error.to_string()))?;
         Ok(Self { name: name.into(), reader, writer, epoch, files })
     }
 
     /// Deletes the store, whatever is in it.
-    pub async fn delete(name: &str) -> Result<(), String> {
-        Rexie::delete(name).await.map_err(|error| describe(&error))
+    pub async fn delete(name: &str) -> Result<(), OpenError> {
+        Rexie::delete(name).await.map_err(|error| open_error(&error))
     }
 
     pub fn close(self) {
@@ -107,11 +118,7 @@ impl IdbStore {
     }
 
     pub async fn put_note(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let value = Uint8Array::from(bytes);
-        let transaction = self.reader.transaction(&[META], TransactionMode::ReadWrite).map_err(rexie_error)?;
-        let store = transaction.store(META).map_err(rexie_error)?;
-        store.put(&value, Some(&note_key(key))).await.map_err(rexie_error)?;
-        transaction.done().await.map(drop).map_err(rexie_error)
+        self.writer.put_meta(&[(&note_name(key), Uint8Array::from(bytes).into())]).await
     }
 
     /// The files below a directory.
@@ -262,13 +269,26 @@ async fn open_schema(name: &str) -> Result<Rexie, OpenError> {
         .add_object_store(ObjectStore::new(META))
         .build()
         .await;
-    opened.map_err(|error| match &error {
+    opened.map_err(|error| open_error(&error))
+}
+
+fn open_error(error: &rexie::Error) -> OpenError {
+    let rexie::Error::IdbError(inner) = error else { return OpenError::Failed(describe(error)) };
+    let exception = match inner {
+        idb::Error::IndexedDbNotFound(_) => return OpenError::Missing("it has no IndexedDB".into()),
+        idb::Error::DomException(exception) => Some(exception),
+        idb::Error::IndexedDbOpenFailed(why) | idb::Error::IndexedDbDeleteFailed(why) => why.dyn_ref(),
+        _ => None,
+    };
+    match exception.map(DomException::name).as_deref() {
         // Opening at a lower version than the database has.
-        rexie::Error::IdbError(idb::Error::DomException(exception)) if exception.name() == "VersionError" => {
-            OpenError::Newer { found: FORMAT + 1 }
+        Some("VersionError") => OpenError::Newer { found: FORMAT + 1 },
+        // Site data is blocked, the page has no origin, or the window is a private one of an older browser.
+        Some(name @ ("SecurityError" | "InvalidStateError" | "NotAllowedError")) => {
+            OpenError::Missing(format!("it denies IndexedDB ({name})"))
         }
-        _ => OpenError::Failed(describe(&error)),
-    })
+        _ => OpenError::Failed(describe(error)),
+    }
 }
 
 /// Names, and the chunks of each file. A chunk is as long as the way to the next one; only the last of
@@ -311,20 +331,12 @@ async fn get_number(reader: &Rexie, key: &str) -> Result<u32, OpenError> {
     Ok(value.and_then(|value| value.as_f64()).map_or(0, |number| number as u32))
 }
 
-async fn put_meta(reader: &Rexie, entries: &[(&str, JsValue)]) -> Result<(), OpenError> {
-    let write = || async {
-        let transaction = reader.transaction(&[META], TransactionMode::ReadWrite)?;
-        let store = transaction.store(META)?;
-        for (key, value) in entries {
-            store.put(value, Some(&(*key).into())).await?;
-        }
-        transaction.done().await
-    };
-    write().await.map(drop).map_err(|error| OpenError::Failed(describe(&error)))
+fn note_key(key: &str) -> JsValue {
+    note_name(key).into()
 }
 
-fn note_key(key: &str) -> JsValue {
-    format!("note:{key}").into()
+fn note_name(key: &str) -> String {
+    format!("note:{key}")
 }
 
 fn rexie_error(error: rexie::Error) -> StoreError {

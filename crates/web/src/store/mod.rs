@@ -13,11 +13,15 @@ mod files;
 mod connection;
 #[cfg(target_arch = "wasm32")]
 mod idb_store;
+#[cfg(target_arch = "wasm32")]
+mod tab_store;
 
 pub use files::{Change, ChunkKey, Files, Merge, WriteSet};
 
 #[cfg(target_arch = "wasm32")]
 pub use idb_store::{IdbStore, OpenError};
+#[cfg(target_arch = "wasm32")]
+pub use tab_store::TabStore;
 
 /// The layout written here. A store of a higher number is refused.
 pub const FORMAT: u32 = 1;
