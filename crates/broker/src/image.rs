@@ -8,7 +8,7 @@ use std::sync::Arc;
 use shore_base::Uuid;
 use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord};
 
-use crate::config::ConfigMap;
+use crate::config::{ConfigMap, Dynamic};
 
 pub(crate) const TOPIC_RESOURCE: i8 = 2;
 pub(crate) const BROKER_RESOURCE: i8 = 4;
@@ -142,13 +142,24 @@ impl MetadataImage {
         self.topics.get(&topic_id)?.partitions.get(usize::try_from(partition).ok()?)
     }
 
-    pub fn topic_configs(&self, name: &str) -> Option<&ConfigMap> {
-        self.configs.get(&(TOPIC_RESOURCE, name.to_owned()))
+    /// What was configured of a resource.
+    pub fn configs(&self, resource_type: i8, name: &str) -> Option<&ConfigMap> {
+        self.configs.get(&(resource_type, name.to_owned()))
     }
 
-    /// The dynamic configs that all brokers have unless they have their own.
-    pub fn cluster_configs(&self) -> Option<&ConfigMap> {
-        self.configs.get(&(BROKER_RESOURCE, String::new()))
+    /// The resources of a type that something was configured of, by name.
+    pub fn configured(&self, resource_type: i8) -> impl Iterator<Item = &str> {
+        let from = (resource_type, String::new());
+        self.configs.range(from..).map_while(move |((kind, name), _)| (*kind == resource_type).then_some(name.as_str()))
+    }
+
+    pub fn topic_configs(&self, name: &str) -> Option<&ConfigMap> {
+        self.configs(TOPIC_RESOURCE, name)
+    }
+
+    /// A broker's dynamic configs: its own, and below them those that all brokers have.
+    pub fn dynamic_configs(&self, broker: i32) -> Dynamic<'_> {
+        Dynamic { own: self.configs(BROKER_RESOURCE, &broker.to_string()), all: self.configs(BROKER_RESOURCE, "") }
     }
 
     pub fn live_brokers(&self) -> impl Iterator<Item = (i32, &BrokerRegistration)> {

@@ -17,8 +17,10 @@ pub(crate) enum Asked {
     Heartbeat,
     Metadata,
     ProducerIds,
-    /// A client's CreateTopics or DeleteTopics: the answer goes on to it.
+    /// A client's request: the answer goes on to it.
     Forwarded(RequestContext),
+    /// A client's AlterConfigs or IncrementalAlterConfigs, of which some resources were refused here.
+    ConfigsAltered(RequestContext, crate::api::PreparedAlteration),
     /// Topics that came into being because somebody asked for them.
     AutoCreation {
         topics: Vec<String>,
@@ -39,12 +41,26 @@ impl Link {
     }
 
     pub fn send<M: KafkaRequest>(&mut self, node: i32, version: i16, request: &M, asked: Asked) {
-        let id = self.next_correlation_id;
-        self.next_correlation_id = id.wrapping_add(1) & i32::MAX;
+        let id = self.next_id();
         let frame = frame::encode_request(id, Some(&Self::client_id(node)), version, request)
             .unwrap_or_else(|error| panic!("a broker's own request: {error}"));
         self.asked.insert(id, (asked, version));
         self.outbox.push_back(frame.body());
+    }
+
+    /// Sends a client's request as it came.
+    pub fn forward(&mut self, node: i32, ctx: &RequestContext, body: &[u8]) {
+        let id = self.next_id();
+        let frame = frame::request_with_body(ctx.api, id, Some(&Self::client_id(node)), ctx.api_version, body)
+            .unwrap_or_else(|error| panic!("a request that fitted a frame: {error}"));
+        self.asked.insert(id, (Asked::Forwarded(ctx.clone()), ctx.api_version));
+        self.outbox.push_back(frame.body());
+    }
+
+    fn next_id(&mut self) -> i32 {
+        let id = self.next_correlation_id;
+        self.next_correlation_id = id.wrapping_add(1) & i32::MAX;
+        id
     }
 
     /// The next request to deliver.

@@ -118,6 +118,27 @@ pub fn encode_request<M: KafkaRequest>(
     request: &M,
 ) -> Result<Frame, EncodeError> {
     let api = ApiKey::from_key(M::API_KEY.value()).expect("every message's key is known");
+    encode_message(request_head(api, correlation_id, client_id, version)?, version, request)
+}
+
+/// A request whose body is passed on as it came.
+pub fn request_with_body(
+    api: ApiKey,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    version: i16,
+    body: &[u8],
+) -> Result<Frame, EncodeError> {
+    with_body(request_head(api, correlation_id, client_id, version)?, body)
+}
+
+/// A request's head after an empty length prefix.
+fn request_head(
+    api: ApiKey,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    version: i16,
+) -> Result<Writer, EncodeError> {
     let header_version = request_header_version(api, version);
     let mut head = Writer::with_capacity(LENGTH_PREFIX + 16);
     head.i32(0);
@@ -137,7 +158,7 @@ pub fn encode_request<M: KafkaRequest>(
     if header_version >= 2 {
         head.no_tagged_fields();
     }
-    encode_message(head, version, request)
+    Ok(head)
 }
 
 /// Writes a response with its head.
@@ -148,6 +169,11 @@ pub fn encode_response<M: KafkaResponse>(
 ) -> Result<Frame, EncodeError> {
     let api = ApiKey::from_key(M::API_KEY.value()).expect("every message's key is known");
     encode_message(response_head(api, correlation_id, version), version, response)
+}
+
+/// A response whose body is passed on as it came.
+pub fn response_with_body(api: ApiKey, correlation_id: i32, version: i16, body: &[u8]) -> Result<Frame, EncodeError> {
+    with_body(response_head(api, correlation_id, version), body)
 }
 
 /// A response's head after an empty length prefix.
@@ -169,13 +195,18 @@ pub fn response_correlation_id(frame: &Bytes) -> Option<i32> {
 /// Reads a whole response frame (without length prefix) and refuses bytes after its end.
 pub fn decode_response<M: KafkaResponse>(frame: Bytes, version: i16) -> Result<(i32, M), DecodeError> {
     let api = ApiKey::from_key(M::API_KEY.value()).expect("every message's key is known");
-    let mut reader = Reader::new(&frame);
+    let (correlation_id, body) = decode_response_head(api, version, &frame)?;
+    Ok((correlation_id, decode_message(body, version)?))
+}
+
+/// Reads the head of a response frame (without length prefix): the correlation id, and the rest, which is the body.
+pub fn decode_response_head(api: ApiKey, version: i16, frame: &Bytes) -> Result<(i32, Bytes), DecodeError> {
+    let mut reader = Reader::new(frame);
     let correlation_id = reader.i32()?;
     if response_header_version(api, version) >= 1 {
         reader.skip_tagged_fields()?;
     }
-    let body = frame.slice(frame.len() - reader.remaining()..);
-    Ok((correlation_id, decode_message(body, version)?))
+    Ok((correlation_id, frame.slice(frame.len() - reader.remaining()..)))
 }
 
 fn decode_message<M: KafkaDecode>(body: Bytes, version: i16) -> Result<M, DecodeError> {
@@ -192,6 +223,17 @@ fn decode_message<M: KafkaDecode>(body: Bytes, version: i16) -> Result<M, Decode
 fn encode_message<M: KafkaEncode>(head: Writer, version: i16, message: &M) -> Result<Frame, EncodeError> {
     let mut buffer = BytesMut::from(Bytes::from(head.into_vec()));
     message.encode_into(&mut buffer, ApiVersion::new(version))?;
+    sealed(buffer)
+}
+
+fn with_body(head: Writer, body: &[u8]) -> Result<Frame, EncodeError> {
+    let mut buffer = BytesMut::from(Bytes::from(head.into_vec()));
+    buffer.extend_from_slice(body);
+    sealed(buffer)
+}
+
+/// The frame, with its length prefix filled in.
+fn sealed(mut buffer: BytesMut) -> Result<Frame, EncodeError> {
     let length = buffer.len() - LENGTH_PREFIX;
     let prefix = i32::try_from(length).map_err(|_| EncodeError::FrameTooLarge { bytes: length })?;
     buffer[..LENGTH_PREFIX].copy_from_slice(&prefix.to_be_bytes());

@@ -10,10 +10,9 @@ use super::{RequestContext, Served, text};
 use crate::broker::Broker;
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
-    let request: DeleteTopicsRequest = ctx.decode(body)?;
+    let request: DeleteTopicsRequest = ctx.decode(body.clone())?;
     if broker.settings.flag("delete.topic.enable") {
-        broker.forward(&ctx, &request);
-        return Ok(Served::Parked);
+        return Ok(broker.forward(&ctx, &body));
     }
     let error = if ctx.api_version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
     let refuse = |name: Option<&str>, id| {

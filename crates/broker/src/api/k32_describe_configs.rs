@@ -15,18 +15,13 @@ use shore_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::{RequestContext, Served, text};
 use crate::broker::Broker;
+use crate::config::alter::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::config::{
-    BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, GROUP_CONFIGS, GroupConfig, Kind, Settings,
-    Source, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
+    BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, Dynamic, GROUP_CONFIGS, GroupConfig, Kind,
+    Settings, Source, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
 };
 use crate::image::MetadataImage;
 use crate::topic_name;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: DescribeConfigsRequest = ctx.decode(body)?;
@@ -39,6 +34,12 @@ struct Cluster<'a> {
     image: &'a MetadataImage,
     settings: &'a Settings,
     node_id: i32,
+}
+
+impl Cluster<'_> {
+    fn dynamic(&self) -> Dynamic<'_> {
+        self.image.dynamic_configs(self.node_id)
+    }
 }
 
 /// One config of a resource.
@@ -152,9 +153,16 @@ fn entries(cluster: &Cluster, resource_type: i8, name: &str) -> Result<Vec<Entry
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty"),
         BROKER_LOGGER => is_this_broker(cluster, name, &format!("expected {}", cluster.node_id)).map(|()| Vec::new()),
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty"),
-        CLIENT_METRICS => Ok(CLIENT_METRICS_CONFIGS.iter().map(|(name, value)| plain_entry(name, value)).collect()),
+        CLIENT_METRICS => {
+            let own = cluster.image.configs(CLIENT_METRICS, name);
+            let entries = CLIENT_METRICS_CONFIGS.iter();
+            Ok(entries.map(|&(name, kind, default)| client_metrics_entry(name, kind, default, own)).collect())
+        }
         GROUP if name.is_empty() => invalid("Group name must not be empty"),
-        _ => Ok(GROUP_CONFIGS.iter().map(|config| group_entry(cluster, config)).collect()),
+        _ => {
+            let own = cluster.image.configs(GROUP, name);
+            Ok(GROUP_CONFIGS.iter().map(|config| group_entry(cluster, config, own)).collect())
+        }
     }
 }
 
@@ -168,12 +176,12 @@ fn is_this_broker(cluster: &Cluster, name: &str, expected: &str) -> Result<(), R
 }
 
 fn topic_entry(cluster: &Cluster, config: &'static TopicConfig, own: Option<&ConfigMap>) -> Entry {
-    let (value, source) = topic_value(config, own, cluster.image.cluster_configs(), cluster.settings);
+    let (value, source) = topic_value(config, own, cluster.dynamic(), cluster.settings);
     let mut synonyms = Vec::new();
     if source == Source::DynamicTopic {
         synonyms.push(Synonym { name: config.name, value: value.clone(), source });
     }
-    if let Some(name) = synonym_of(config) {
+    if let Some(name) = config.broker_name() {
         synonyms.extend(broker_synonyms(cluster, name));
     }
     Entry {
@@ -187,28 +195,22 @@ fn topic_entry(cluster: &Cluster, config: &'static TopicConfig, own: Option<&Con
     }
 }
 
-/// The broker config that stands for a topic config. The four that brokers also have in coarser units have no default
-/// of their own under this name, which is why the table does not hold them.
-fn synonym_of(config: &TopicConfig) -> Option<&'static str> {
-    match config.name {
-        "retention.ms" => Some("log.retention.ms"),
-        "segment.ms" => Some("log.roll.ms"),
-        "segment.jitter.ms" => Some("log.roll.jitter.ms"),
-        "flush.ms" => Some("log.flush.interval.ms"),
-        _ => config.synonym,
-    }
-}
-
-/// Where a broker config's value can come from: the cluster's default for brokers, what the broker was started with,
+/// Where a broker config's value can come from: its own dynamic one, that of all brokers, what it was started with,
 /// Kafka's default.
 fn broker_synonyms(cluster: &Cluster, name: &'static str) -> Vec<Synonym> {
-    let dynamic = cluster.image.cluster_configs().and_then(|configs| configs.get(name)).cloned();
+    let dynamic = cluster.dynamic();
+    let of = |configs: Option<&ConfigMap>| configs.and_then(|configs| configs.get(name)).cloned();
     let fixed = cluster.settings.given(name).map(str::to_owned);
     let default = broker_config(name).and_then(|config| config.default).map(str::to_owned);
-    [(dynamic, Source::DynamicDefaultBroker), (fixed, Source::StaticBroker), (default, Source::Default)]
-        .into_iter()
-        .filter_map(|(value, source)| Some(Synonym { name, value: value?, source }))
-        .collect()
+    [
+        (of(dynamic.own), Source::DynamicBroker),
+        (of(dynamic.all), Source::DynamicDefaultBroker),
+        (fixed, Source::StaticBroker),
+        (default, Source::Default),
+    ]
+    .into_iter()
+    .filter_map(|(value, source)| Some(Synonym { name, value: value?, source }))
+    .collect()
 }
 
 fn broker_entry(cluster: &Cluster, config: &'static BrokerConfig) -> Entry {
@@ -226,7 +228,7 @@ fn broker_entry(cluster: &Cluster, config: &'static BrokerConfig) -> Entry {
 
 /// What all brokers have unless they have their own: only what was set.
 fn default_broker_entries(cluster: &Cluster) -> Vec<Entry> {
-    let is_set = |name: &str| cluster.image.cluster_configs().is_some_and(|configs| configs.contains_key(name));
+    let is_set = |name: &str| cluster.dynamic().all.is_some_and(|configs| configs.contains_key(name));
     let set = BROKER_CONFIGS.iter().filter(|config| is_set(config.name));
     set.map(|config| {
         let mut entry = broker_entry(cluster, config);
@@ -237,11 +239,14 @@ fn default_broker_entries(cluster: &Cluster) -> Vec<Entry> {
 }
 
 /// A group's config falls back to the broker's of a longer name, or to a default of its own.
-fn group_entry(cluster: &Cluster, config: &'static GroupConfig) -> Entry {
-    let synonyms = match config.synonym {
+fn group_entry(cluster: &Cluster, config: &'static GroupConfig, own: Option<&ConfigMap>) -> Entry {
+    let mut synonyms = match config.synonym {
         Some(name) => broker_synonyms(cluster, name),
         None => vec![Synonym { name: config.name, value: config.default.to_owned(), source: Source::Default }],
     };
+    if let Some(value) = own.and_then(|configs| configs.get(config.name)) {
+        synonyms.insert(0, Synonym { name: config.name, value: value.clone(), source: Source::DynamicGroup });
+    }
     Entry {
         name: config.name,
         value: synonyms.first().map(|synonym| synonym.value.clone()),
@@ -253,14 +258,16 @@ fn group_entry(cluster: &Cluster, config: &'static GroupConfig) -> Entry {
     }
 }
 
-fn plain_entry(name: &'static str, value: &'static str) -> Entry {
+fn client_metrics_entry(name: &'static str, kind: Kind, default: &'static str, own: Option<&ConfigMap>) -> Entry {
+    let set = own.and_then(|configs| configs.get(name)).cloned();
+    let synonyms = set.iter().map(|value| Synonym { name, value: value.clone(), source: Source::DynamicClientMetrics });
     Entry {
         name,
-        value: Some(value.to_owned()),
-        kind: Kind::Text,
+        synonyms: synonyms.collect(),
+        value: Some(set.unwrap_or_else(|| default.to_owned())),
+        kind,
         read_only: false,
         documentation: None,
-        synonyms: Vec::new(),
         source: Source::Default,
     }
 }

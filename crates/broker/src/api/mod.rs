@@ -17,16 +17,18 @@ pub(crate) mod k14_sync_group;
 pub(crate) mod k15_describe_groups;
 pub(crate) mod k16_list_groups;
 mod k18_api_versions;
-mod k19_create_topics;
 mod k20_delete_topics;
 mod k22_init_producer_id;
 mod k32_describe_configs;
+mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
+mod k74_list_config_resources;
 
 pub(crate) use k00_produce::ParkedProduce;
 pub(crate) use k01_fetch::ParkedFetch;
 pub(crate) use k02_list_offsets::ParkedListOffsets;
 pub(crate) use k10_find_coordinator::Coordinators;
+pub(crate) use k44_incremental_alter_configs::PreparedAlteration;
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ use shore_base::{ConnId, Instant, Uuid};
 use shore_wire::api::{ApiKey, Versions};
 use shore_wire::codec::DecodeError;
 use shore_wire::frame::{self, Frame};
-use shore_wire::messages::{self, KafkaRequest, KafkaResponse, StrBytes};
+use shore_wire::messages::{self, CreatePartitionsRequest, CreateTopicsRequest, KafkaRequest, KafkaResponse, StrBytes};
 
 use crate::broker::Broker;
 
@@ -167,12 +169,22 @@ pub(crate) const APIS: &[Api] = &[
         Ok(Served::Parked)
     }),
     api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
-    api(ApiKey::CreateTopics, 2, 7, k19_create_topics::handle),
+    api(ApiKey::CreateTopics, 2, 7, forward::<CreateTopicsRequest>),
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
     api(ApiKey::DescribeConfigs, 1, 4, k32_describe_configs::handle),
+    api(ApiKey::AlterConfigs, 0, 2, k44_incremental_alter_configs::handle_legacy),
+    api(ApiKey::CreatePartitions, 0, 3, forward::<CreatePartitionsRequest>),
+    api(ApiKey::IncrementalAlterConfigs, 0, 1, k44_incremental_alter_configs::handle),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
+    api(ApiKey::ListConfigResources, 0, 1, k74_list_config_resources::handle),
 ];
+
+/// A request that only the controller can answer, and that can be read.
+fn forward<M: KafkaRequest>(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
+    ctx.decode::<M>(body.clone())?;
+    Ok(broker.forward(&ctx, &body))
+}
 
 fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key.key() == key)

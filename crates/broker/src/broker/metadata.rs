@@ -86,6 +86,7 @@ impl Broker {
             self.topic_removed(topic, &name, partitions);
         }
         if changes.all_configs {
+            self.settings = Arc::new(self.settings.with_dynamic(self.image.dynamic_configs(self.id())));
             changes.topics = self.image.topics.keys().copied().collect();
         }
         for topic in changes.topics {
@@ -261,7 +262,7 @@ impl Broker {
     }
 
     pub fn log_config(&self, topic: &str) -> LogConfig {
-        log_config(self.image.topic_configs(topic), self.image.cluster_configs(), &self.settings)
+        log_config(self.image.topic_configs(topic), self.image.dynamic_configs(self.id()), &self.settings)
     }
 }
 

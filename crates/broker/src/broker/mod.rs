@@ -226,10 +226,19 @@ impl Broker {
     }
 
     /// Passes a client's request on to the controller; the answer goes to the client.
-    pub fn forward<M: KafkaRequest>(&mut self, ctx: &RequestContext, request: &M) {
+    pub fn forward(&mut self, ctx: &RequestContext, body: &[u8]) -> Served {
         self.parked.insert(ctx.id, Parked::Forwarded);
         let node = self.id();
-        self.link.send(node, ctx.api_version, request, Asked::Forwarded(ctx.clone()));
+        self.link.forward(node, ctx, body);
+        Served::Parked
+    }
+
+    /// Likewise with what is left of a request; `asked` says what its answer is part of.
+    pub fn forward_part<M: KafkaRequest>(&mut self, ctx: &RequestContext, request: &M, asked: Asked) -> Served {
+        self.parked.insert(ctx.id, Parked::Forwarded);
+        let node = self.id();
+        self.link.send(node, ctx.api_version, request, asked);
+        Served::Parked
     }
 
     /// Creates topics that a client asked for, with the defaults of the broker.

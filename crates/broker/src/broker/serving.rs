@@ -7,10 +7,10 @@ use bytes::Bytes;
 use shore_base::Duration;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame;
-use shore_wire::messages::{CreateTopicsResponse, DeleteTopicsResponse};
+use shore_wire::messages::CreateTopicsResponse;
 
 use super::{Broker, LoadFor, Parked, Timer};
-use crate::api::RequestId;
+use crate::api::{RequestContext, RequestId};
 use crate::event::Event;
 use crate::link::Asked;
 use crate::replica::{Partition, PartitionId, Stored, Waiter};
@@ -31,9 +31,17 @@ impl Broker {
             Asked::ProducerIds => self.producer_ids_allocated(version, response),
             Asked::Forwarded(ctx) => {
                 if self.parked.remove(&ctx.id).is_some() {
-                    match pass_on(&ctx, response) {
+                    match pass_on(&ctx, &response) {
                         Ok(frame) => self.respond(ctx.id, frame),
                         Err(why) => self.close(ctx.id, why),
+                    }
+                }
+            }
+            Asked::ConfigsAltered(ctx, prepared) => {
+                if self.parked.remove(&ctx.id).is_some() {
+                    match prepared.complete(&ctx, response) {
+                        Ok(frame) => self.respond(ctx.id, frame),
+                        Err(error) => self.close(ctx.id, format!("the controller's answer cannot be read: {error}")),
                     }
                 }
             }
@@ -269,15 +277,8 @@ fn oldest_record(partition: &Partition) -> Option<i64> {
 }
 
 /// The controller's answer as an answer to the client that it was asked for.
-fn pass_on(ctx: &crate::api::RequestContext, response: Bytes) -> Result<frame::Frame, String> {
-    use shore_wire::api::ApiKey;
-    let version = ctx.api_version;
-    let frame = match ctx.api {
-        ApiKey::CreateTopics => frame::decode_response::<CreateTopicsResponse>(response, version)
-            .map(|(_, response)| ctx.respond(&response)),
-        ApiKey::DeleteTopics => frame::decode_response::<DeleteTopicsResponse>(response, version)
-            .map(|(_, response)| ctx.respond(&response)),
-        api => return Err(format!("{api} is not forwarded")),
-    };
-    frame.map_err(|error| format!("the controller's answer cannot be read: {error}"))
+fn pass_on(ctx: &RequestContext, response: &Bytes) -> Result<frame::Frame, String> {
+    let (_, body) = frame::decode_response_head(ctx.api, ctx.api_version, response)
+        .map_err(|error| format!("the controller's answer cannot be read: {error}"))?;
+    frame::response_with_body(ctx.api, ctx.correlation_id, ctx.api_version, &body).map_err(|error| error.to_string())
 }

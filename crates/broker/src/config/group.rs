@@ -42,5 +42,6 @@ pub(crate) const GROUP_CONFIGS: &[GroupConfig] = &[
     group("streams.session.timeout.ms", Int, "45000", "group.streams.session.timeout.ms"),
 ];
 
-/// What a subscription that nobody configured is described with.
-pub(crate) const CLIENT_METRICS_CONFIGS: &[(&str, &str)] = &[("interval.ms", "300000"), ("match", ""), ("metrics", "")];
+/// The configs of a client metrics subscription: name, type, default. Sorted by name.
+pub(crate) const CLIENT_METRICS_CONFIGS: &[(&str, Kind, &str)] =
+    &[("interval.ms", Int, "300000"), ("match", List, ""), ("metrics", List, "")];

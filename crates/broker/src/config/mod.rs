@@ -1,5 +1,6 @@
 //! Configs: what there is, what it defaults to, and what a topic's log is told.
 
+pub(crate) mod alter;
 mod broker;
 mod group;
 mod topic;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use shore_log::{CleanupPolicy, Compression, LogConfig};
 use shore_wire::batch::TimestampType;
+use shore_wire::error::ErrorCode;
 
 pub(crate) use broker::BROKER_CONFIGS;
 pub(crate) use group::{CLIENT_METRICS_CONFIGS, GROUP_CONFIGS, GroupConfig};
@@ -49,6 +51,20 @@ pub(crate) struct TopicConfig {
     pub documentation: &'static str,
 }
 
+impl TopicConfig {
+    /// The broker config that stands for this one. The four that brokers also have in coarser units have no default of
+    /// their own under this name, which is why the table does not hold them.
+    pub fn broker_name(&self) -> Option<&'static str> {
+        match self.name {
+            "retention.ms" => Some("log.retention.ms"),
+            "segment.ms" => Some("log.roll.ms"),
+            "segment.jitter.ms" => Some("log.roll.jitter.ms"),
+            "flush.ms" => Some("log.flush.interval.ms"),
+            _ => self.synonym,
+        }
+    }
+}
+
 /// Which values of the right type are allowed.
 #[derive(Debug)]
 pub(crate) enum Check {
@@ -70,9 +86,12 @@ pub(crate) enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     DynamicTopic = 1,
+    DynamicBroker = 2,
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    DynamicClientMetrics = 7,
+    DynamicGroup = 8,
 }
 
 /// The configs of one resource that were set.
@@ -86,10 +105,27 @@ pub(crate) fn topic_config(name: &str) -> Option<&'static TopicConfig> {
     TOPIC_CONFIGS.binary_search_by(|config| config.name.cmp(name)).ok().map(|index| &TOPIC_CONFIGS[index])
 }
 
-/// A broker's static configs (`server.properties`) over Kafka's defaults.
+/// The configs that a broker was given while it ran.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dynamic<'a> {
+    pub own: Option<&'a ConfigMap>,
+    /// What all brokers have unless they have their own.
+    pub all: Option<&'a ConfigMap>,
+}
+
+impl<'a> Dynamic<'a> {
+    pub fn get(self, name: &str) -> Option<(&'a str, Source)> {
+        let of = |configs: Option<&'a ConfigMap>, source| Some((configs?.get(name)?.as_str(), source));
+        of(self.own, Source::DynamicBroker).or_else(|| of(self.all, Source::DynamicDefaultBroker))
+    }
+}
+
+/// A broker's configs: what it was given while it ran, over its static ones (`server.properties`), over Kafka's
+/// defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     values: ConfigMap,
+    dynamic: ConfigMap,
 }
 
 impl Settings {
@@ -100,16 +136,26 @@ impl Settings {
                 check_kind(config.kind, name, value)?;
             }
         }
-        Ok(Self { values })
+        Ok(Self { values, dynamic: ConfigMap::new() })
     }
 
-    /// What was set, which need not be a config that Kafka has.
+    /// These with other dynamic configs, of which those that cannot be read are left out.
+    pub fn with_dynamic(&self, dynamic: Dynamic) -> Self {
+        let configs = [dynamic.all, dynamic.own].into_iter().flatten().flatten();
+        let readable = configs.filter(|(name, value)| {
+            broker_config(name).is_some_and(|config| config.dynamic && check_kind(config.kind, name, value).is_ok())
+        });
+        let dynamic = readable.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { values: self.values.clone(), dynamic }
+    }
+
+    /// What was set statically, which need not be a config that Kafka has.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.given(name).or_else(|| broker_config(name)?.default)
+        self.dynamic.get(name).map(String::as_str).or_else(|| self.given(name)).or_else(|| broker_config(name)?.default)
     }
 
     /// A number, which must be a config with a default.
@@ -149,19 +195,18 @@ impl Settings {
     }
 }
 
-/// A topic config's value: the topic's own, else the cluster's default for brokers, else the broker's
-/// static one, else Kafka's.
+/// A topic config's value: the topic's own, else the broker's dynamic one, else its static one, else Kafka's.
 pub(crate) fn topic_value(
     config: &TopicConfig,
     topic: Option<&ConfigMap>,
-    cluster: Option<&ConfigMap>,
+    dynamic: Dynamic,
     settings: &Settings,
 ) -> (String, Source) {
     if let Some(value) = topic.and_then(|configs| configs.get(config.name)) {
         return (value.clone(), Source::DynamicTopic);
     }
-    if let Some(value) = config.synonym.and_then(|name| cluster?.get(name)) {
-        return (value.clone(), Source::DynamicDefaultBroker);
+    if let Some((value, source)) = config.broker_name().and_then(|name| dynamic.get(name)) {
+        return (value.to_owned(), source);
     }
     match settings.topic_default(config) {
         Some(value) => (value, Source::StaticBroker),
@@ -170,10 +215,10 @@ pub(crate) fn topic_value(
 }
 
 /// What the logs of a topic with these configs are told.
-pub(crate) fn log_config(topic: Option<&ConfigMap>, cluster: Option<&ConfigMap>, settings: &Settings) -> LogConfig {
+pub(crate) fn log_config(topic: Option<&ConfigMap>, dynamic: Dynamic, settings: &Settings) -> LogConfig {
     let text = |name: &str| {
         let config = topic_config(name).unwrap_or_else(|| panic!("{name} is a topic config"));
-        topic_value(config, topic, cluster, settings).0
+        topic_value(config, topic, dynamic, settings).0
     };
     let long = |name: &str| text(name).trim().parse::<i64>().unwrap_or_else(|_| panic!("{name} was checked"));
     let policy = text("cleanup.policy");
@@ -221,6 +266,63 @@ pub(crate) fn check_topic_configs(configs: &ConfigMap) -> Result<(), String> {
         let why = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
                    storage.";
         return Err(why.to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a group may be given these configs; the text is Kafka's.
+pub(crate) fn check_group_configs(configs: &ConfigMap, settings: &Settings) -> Result<(), String> {
+    let find = |name: &str| GROUP_CONFIGS.iter().find(|config| config.name == name);
+    for name in configs.keys() {
+        if find(name).is_none() {
+            return Err(format!("Unknown group config name: {name}"));
+        }
+    }
+    for (name, value) in configs {
+        let config = find(name).expect("it was found");
+        check_kind(config.kind, name, value)?;
+        // `consumer.session.timeout.ms` lies between `group.consumer.min.session.timeout.ms` and the maximum.
+        let Some((family, rest)) = name.split_once('.') else { continue };
+        let bound = |bound: &str| {
+            let name = format!("group.{family}.{bound}.{rest}");
+            let limit = broker_config(&name).map(|_| settings.long(&name))?;
+            Some((name, limit))
+        };
+        let Ok(number) = value.trim().parse::<i64>() else { continue };
+        if let Some((least, _)) = bound("min").filter(|(_, least)| number < *least) {
+            return Err(format!("{name} must be greater than or equal to {least}"));
+        }
+        if let Some((most, _)) = bound("max").filter(|(_, most)| number > *most) {
+            return Err(format!("{name} must be less than or equal to {most}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a client metrics subscription may be given these configs; the text is Kafka's.
+pub(crate) fn check_client_metrics(name: &str, configs: &ConfigMap) -> Result<(), (ErrorCode, String)> {
+    let refuse = |why: String| Err((ErrorCode::InvalidRequest, why));
+    if name.is_empty() {
+        return refuse("Subscription name can't be empty".to_owned());
+    }
+    if let Some(unknown) = configs.keys().find(|name| !CLIENT_METRICS_CONFIGS.iter().any(|(known, ..)| known == name)) {
+        return refuse(format!("Unknown client metrics configuration: {unknown}"));
+    }
+    if let Some(interval) = configs.get("interval.ms") {
+        check_kind(Kind::Int, "interval.ms", interval).map_err(|why| (ErrorCode::InvalidConfig, why))?;
+        if !(100..=3_600_000).contains(&interval.trim().parse().unwrap_or(0)) {
+            return refuse(format!(
+                "Invalid value {interval} for interval.ms, interval must be between 100 and 3600000 (1 hour)"
+            ));
+        }
+    }
+    let patterns = configs.get("match").map_or("", String::as_str).split(',').filter(|pattern| !pattern.is_empty());
+    for pattern in patterns {
+        let is_pair = pattern.split('=').filter(|part| !part.is_empty()).count() == 2;
+        if !is_pair {
+            let why = format!("Illegal client matching pattern: {}", pattern.trim());
+            return Err((ErrorCode::InvalidConfig, why));
+        }
     }
     Ok(())
 }
@@ -334,7 +436,7 @@ mod tests {
     #[test]
     fn an_unconfigured_topic_has_the_defaults_of_the_log() {
         let settings = Settings::new(ConfigMap::new()).expect("no configs");
-        assert_eq!(log_config(None, None, &settings), LogConfig::default());
+        assert_eq!(log_config(None, Dynamic::default(), &settings), LogConfig::default());
     }
 
     #[test]
@@ -347,7 +449,7 @@ mod tests {
         ] {
             let given = given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let settings = Settings::new(given).expect("valid configs");
-            assert_eq!(log_config(None, None, &settings).retention_ms, retention_ms);
+            assert_eq!(log_config(None, Dynamic::default(), &settings).retention_ms, retention_ms);
         }
     }
 

@@ -7,18 +7,14 @@ use shore_wire::error::ErrorCode;
 use shore_wire::messages::create_topics_request::CreatableTopic;
 use shore_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use shore_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
-use shore_wire::records::metadata::{ConfigRecord, MetadataRecord, PartitionRecord};
+use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 
-use super::{Call, Controller, NOT_STORED};
+use super::placement::partition_record;
+use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, too_many_records};
 use crate::api::{text, to_wire};
-use crate::config::{ConfigMap, Source, TOPIC_CONFIGS, check_topic_configs, topic_value};
+use crate::config::{ConfigMap, TOPIC_CONFIGS, check_topic_configs, topic_value};
 use crate::image::TOPIC_RESOURCE;
 use crate::topic_name::{self, METADATA_TOPIC};
-
-/// Kafka's bound on what one request may make the controller write.
-const MAX_RECORDS_PER_REQUEST: usize = 10_000;
-
-type Refusal = (ErrorCode, String);
 
 /// A topic that can be created.
 struct NewTopic {
@@ -29,17 +25,14 @@ struct NewTopic {
 
 impl Controller {
     pub(super) fn create_topics(&mut self, call: Call, request: CreateTopicsRequest) {
-        let repeated = repeated_names(&request.topics);
+        let repeated = repeated_names(request.topics.iter().map(|topic| topic.name.as_str()));
         let mut results = Vec::new();
         let mut records = Vec::new();
         for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
             let checked = self.check_new_topic(topic).and_then(|new| {
                 let partitions = new.placement.len();
                 if records.len() + new.configs.len() + partitions >= MAX_RECORDS_PER_REQUEST {
-                    return Err((
-                        ErrorCode::PolicyViolation,
-                        "Excessively large number of partitions per request.".to_owned(),
-                    ));
+                    return Err(too_many_records());
                 }
                 Ok(new)
             });
@@ -89,7 +82,8 @@ impl Controller {
         topic_name::check(name).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
         let configs = given_configs(topic)?;
         check_topic_configs(&configs).map_err(|why| (ErrorCode::InvalidConfig, why))?;
-        let placement = if topic.assignments.is_empty() { self.place(topic)? } else { self.check_assignments(topic)? };
+        let placement =
+            if topic.assignments.is_empty() { self.place_new(topic)? } else { self.check_assignments(topic)? };
         Ok(NewTopic { configs, placement })
     }
 
@@ -112,38 +106,8 @@ impl Controller {
             if placement.contains_key(&index) {
                 return invalid(format!("Found multiple manual partition assignments for partition {index}"));
             }
-            if replicas.is_empty() {
-                return invalid("The manual partition assignment includes an empty replica list.".to_owned());
-            }
-            let mut seen = BTreeSet::new();
-            let mut sorted = replicas.clone();
-            sorted.sort_unstable();
-            for &replica in &sorted {
-                if !self.image.brokers.contains_key(&replica) {
-                    return invalid(format!(
-                        "The manual partition assignment includes broker {replica}, but no such broker is registered."
-                    ));
-                }
-                if !seen.insert(replica) {
-                    return invalid(format!(
-                        "The manual partition assignment includes the broker {replica} more than once."
-                    ));
-                }
-            }
-            if let Some(factor) = factor.filter(|&factor| factor != replicas.len()) {
-                return invalid(format!(
-                    "The manual partition assignment includes a partition with {} replica(s), but this is not \
-                     consistent with previous partitions, which have {factor} replica(s).",
-                    replicas.len()
-                ));
-            }
+            self.check_assignment(index, replicas, factor)?;
             factor = Some(replicas.len());
-            if !replicas.iter().any(|id| self.image.brokers.get(id).is_some_and(|broker| !broker.fenced)) {
-                return invalid(format!(
-                    "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
-                     controlled shutdown."
-                ));
-            }
             placement.insert(index, replicas.clone());
         }
         if !placement.keys().copied().eq(0..placement.len() as i32) {
@@ -152,9 +116,8 @@ impl Controller {
         Ok(placement.into_values().collect())
     }
 
-    /// The assignment that Kafka's striped placer gives one rack: partition by partition, the first
-    /// replica moves on by one broker.
-    fn place(&self, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refusal> {
+    /// The assignment of a topic that leaves it to the controller.
+    fn place_new(&self, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refusal> {
         if topic.replication_factor < -1 || topic.replication_factor == 0 {
             let why = "Replication factor must be larger than 0, or -1 to use the default value.";
             return Err((ErrorCode::InvalidReplicationFactor, why.to_owned()));
@@ -166,34 +129,7 @@ impl Controller {
         let default_or = |given: i32, default: &str| if given == -1 { self.settings.int(default) } else { given };
         let partitions = default_or(topic.num_partitions, "num.partitions") as usize;
         let factor = default_or(topic.replication_factor.into(), "default.replication.factor") as usize;
-        let live: Vec<i32> = self.image.live_brokers().map(|(id, _)| id).collect();
-        let registered = self.image.brokers.len();
-        let refuse = |why: String| {
-            let why = format!("Unable to replicate the partition {factor} time(s): {why}");
-            Err((ErrorCode::InvalidReplicationFactor, why))
-        };
-        if live.is_empty() {
-            return refuse("All brokers are currently fenced.".to_owned());
-        }
-        if factor > registered {
-            return refuse(format!(
-                "The target replication factor of {factor} cannot be reached because only {registered} broker(s) are \
-                 registered or some brokers have all their log directories cordoned."
-            ));
-        }
-        if partitions > MAX_RECORDS_PER_REQUEST {
-            let why = "Excessively large number of partitions per request.".to_owned();
-            return Err((ErrorCode::PolicyViolation, why));
-        }
-        let fenced = self.image.brokers.iter().filter(|(_, broker)| broker.fenced).map(|(&id, _)| id);
-        let ring: Vec<i32> = live.iter().copied().chain(fenced).collect();
-        Ok((0..partitions)
-            .map(|partition| {
-                let first = live[partition % live.len()];
-                let others = ring.iter().copied().cycle().skip(partition % live.len()).filter(|&id| id != first);
-                std::iter::once(first).chain(others.take(factor - 1)).collect()
-            })
-            .collect())
+        self.place(0, partitions, factor)
     }
 
     fn new_topic_id(&mut self) -> Uuid {
@@ -215,18 +151,13 @@ impl Controller {
         if version >= 5 {
             result.num_partitions = new.placement.len() as i32;
             result.replication_factor = new.placement[0].len() as i16;
+            let dynamic = self.image.dynamic_configs(self.node.node_id.0);
             let configs = TOPIC_CONFIGS.iter().map(|config| {
-                let (value, source) =
-                    topic_value(config, Some(&new.configs), self.image.cluster_configs(), &self.settings);
+                let (value, source) = topic_value(config, Some(&new.configs), dynamic, &self.settings);
                 let mut entry = CreatableTopicConfigs::default();
                 entry.name = text(config.name);
                 entry.value = Some(text(&value));
-                entry.config_source = match source {
-                    Source::DynamicTopic => 1,
-                    Source::DynamicDefaultBroker => 3,
-                    Source::StaticBroker => 4,
-                    Source::Default => 5,
-                };
+                entry.config_source = source as i8;
                 entry
             });
             result.configs = Some(configs.collect());
@@ -235,9 +166,9 @@ impl Controller {
     }
 }
 
-fn repeated_names(topics: &[CreatableTopic]) -> BTreeSet<&str> {
+pub(super) fn repeated_names<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
     let mut seen = BTreeSet::new();
-    topics.iter().map(|topic| topic.name.as_str()).filter(|&name| !seen.insert(name)).collect()
+    names.filter(|&name| !seen.insert(name)).collect()
 }
 
 fn given_configs(topic: &CreatableTopic) -> Result<ConfigMap, Refusal> {
@@ -267,23 +198,12 @@ fn creation_records(
             value: Some(value.clone()),
         })
     }));
-    let directory =
-        |id: &i32| brokers.get(id).and_then(|broker| broker.log_dirs.first().copied()).unwrap_or(Uuid::ZERO);
-    records.extend(new.placement.iter().enumerate().map(|(partition, replicas)| {
-        let live = replicas.iter().copied().filter(|id| brokers.get(id).is_some_and(|broker| !broker.fenced));
-        let isr: Vec<i32> = live.collect();
-        MetadataRecord::Partition(PartitionRecord {
-            partition: partition as i32,
-            topic_id,
-            replicas: replicas.clone(),
-            leader: isr.first().copied().unwrap_or(-1),
-            isr,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            directories: replicas.iter().map(directory).collect(),
-            ..PartitionRecord::default()
-        })
-    }));
+    records.extend(
+        new.placement
+            .iter()
+            .enumerate()
+            .map(|(partition, replicas)| partition_record(topic_id, partition as i32, replicas, brokers)),
+    );
     records
 }
 

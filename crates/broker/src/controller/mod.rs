@@ -4,10 +4,13 @@
 //! once; the response waits until they are committed, which for a single voter means durable. A failed
 //! store takes the uncommitted tail back: the image is built again from what is left of the log.
 
+mod alter_configs;
 mod brokers;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
+mod placement;
 mod producer_ids;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +34,8 @@ use crate::event::Event;
 use crate::features::FEATURES;
 use crate::image::{BROKER_RESOURCE, MetadataImage};
 use crate::node::NodeConfig;
+
+pub(crate) use alter_configs::{Altered, incremental_response, legacy_response};
 
 use fetch::ParkedFetch;
 
@@ -271,6 +276,11 @@ impl Controller {
             Some(ApiKey::Fetch) => self.fetch(call, frame::decode_request(body, version)?),
             Some(ApiKey::CreateTopics) => self.create_topics(call, frame::decode_request(body, version)?),
             Some(ApiKey::DeleteTopics) => self.delete_topics(call, frame::decode_request(body, version)?),
+            Some(ApiKey::CreatePartitions) => self.create_partitions(call, frame::decode_request(body, version)?),
+            Some(ApiKey::AlterConfigs) => self.alter_configs(call, frame::decode_request(body, version)?),
+            Some(ApiKey::IncrementalAlterConfigs) => {
+                self.incremental_alter_configs(call, frame::decode_request(body, version)?);
+            }
             Some(ApiKey::BrokerRegistration) => self.register_broker(call, frame::decode_request(body, version)?),
             Some(ApiKey::BrokerHeartbeat) => self.broker_heartbeat(call, frame::decode_request(body, version)?),
             Some(ApiKey::AllocateProducerIds) => {
@@ -414,3 +424,13 @@ pub(crate) fn apply_batches(image: &mut MetadataImage, bytes: &[u8]) -> Result<O
 
 /// The code of a reply whose records could not be stored.
 const NOT_STORED: ErrorCode = ErrorCode::KafkaStorageError;
+
+/// Why a part of a request is refused: the code, and Kafka's words.
+pub(crate) type Refusal = (ErrorCode, String);
+
+/// Kafka's bound on what one request may make the controller write.
+const MAX_RECORDS_PER_REQUEST: usize = 10_000;
+
+fn too_many_records() -> Refusal {
+    (ErrorCode::PolicyViolation, "Excessively large number of partitions per request.".to_owned())
+}

@@ -48,6 +48,10 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::InitProducerId => least!(InitProducerIdRequest, transactional_id = None),
         ApiKey::DescribeConfigs => least!(DescribeConfigsRequest),
         ApiKey::DescribeCluster => least!(DescribeClusterRequest),
+        ApiKey::AlterConfigs => least!(AlterConfigsRequest),
+        ApiKey::CreatePartitions => least!(CreatePartitionsRequest),
+        ApiKey::IncrementalAlterConfigs => least!(IncrementalAlterConfigsRequest),
+        ApiKey::ListConfigResources => least!(ListConfigResourcesRequest),
         api => panic!("{api} is advertised and not tested"),
     }
 }

@@ -1,6 +1,7 @@
 //! A whole node, asked over frames.
 
 mod apis;
+mod configs;
 mod fetch;
 mod groups;
 mod harness;
