@@ -153,13 +153,17 @@ pub fn consume(bootstrap: &str, topic: &str, count: usize) -> (Duration, usize) 
     }
 }
 
-pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32) {
+pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
     let client = Client::new(rd::RDKafkaType::RD_KAFKA_PRODUCER, &[("bootstrap.servers", bootstrap)]);
     let name = c(topic);
     let mut why = [0 as c_char; 512];
     // SAFETY: what is made here is destroyed here.
     unsafe {
         let wanted = raw::rd_kafka_NewTopic_new(name.as_ptr(), partitions, 1, why.as_mut_ptr(), why.len());
+        for (key, value) in configs {
+            let (key, value) = (c(key), c(value));
+            raw::rd_kafka_NewTopic_set_config(wanted, key.as_ptr(), value.as_ptr());
+        }
         let queue = raw::rd_kafka_queue_new(client.0);
         raw::rd_kafka_CreateTopics(client.0, &mut wanted.clone(), 1, ptr::null(), queue);
         expect_good(queue, topic);
@@ -184,7 +188,7 @@ pub fn delete_topic(bootstrap: &str, topic: &str) {
 
 /// librdkafka's own broker, until this process is killed.
 pub fn serve_mock() {
-    let client = Client::new(rd::RDKafkaType::RD_KAFKA_PRODUCER, &[]);
+    let client = Client::new(rd::RDKafkaType::RD_KAFKA_PRODUCER, &[("log_level", "3")]);
     // SAFETY: the cluster lives as long as the process.
     unsafe {
         let cluster = raw::rd_kafka_mock_cluster_new(client.0, 1);

@@ -1,9 +1,10 @@
 //! One run, one machine, one client: librdkafka against `shore serve`, its own mock broker and Apache Kafka.
 //!
-//! `cargo xtask bench [--rounds N] [--megabytes N] [produce|consume|start]...`
+//! `bench [--rounds N] [--megabytes N] [start|produce|consume]...`: rows of the table of `cargo xtask bench`.
 //!
 //! Rounds go through all brokers in turn, so that what else the machine does meets all of them alike; a
 //! figure is the median of its rounds without the first, which warms the JVM, and what counts are the ratios.
+//! Brokers are compared that keep the same: what is in memory with what is in memory, files with files.
 
 mod client;
 mod peers;
@@ -11,8 +12,8 @@ mod report;
 
 use std::time::Instant;
 
-use peers::{Kind, Peer};
-use report::Table;
+use peers::{Kind, Peer, Place};
+use report::Case;
 
 /// Record sizes and the batch sizes that they are sent in.
 const RECORDS: [usize; 2] = [100, 1_000];
@@ -22,7 +23,6 @@ const STARTS: usize = 11;
 struct Options {
     rounds: usize,
     megabytes: usize,
-    what: Vec<String>,
 }
 
 fn main() {
@@ -32,28 +32,19 @@ fn main() {
     }
     let mut number = |name: &str, default: usize| match args.iter().position(|arg| arg == name) {
         Some(at) => {
-            let value = args.get(at + 1).and_then(|text| text.parse().ok());
+            let value = args.get(at + 1).and_then(|text| text.parse().ok()).filter(|&value| value > 0);
             args.drain(at..(at + 2).min(args.len()));
-            value.unwrap_or_else(|| exit(&format!("{name} takes a number")))
+            value.unwrap_or_else(|| exit(&format!("{name} takes a number above 0")))
         }
         None => default,
     };
-    let (rounds, megabytes) = (number("--rounds", 5), number("--megabytes", 200));
-    let options = Options { rounds, megabytes, what: args };
-    if let Some(unknown) = options.what.iter().find(|what| !["produce", "consume", "start"].contains(&what.as_str())) {
-        exit(&format!("there is no benchmark `{unknown}`; there are produce, consume and start"));
-    }
-    let wanted = |what: &str| options.what.is_empty() || options.what.iter().any(|name| name == what);
-    if wanted("start") {
-        start();
-    }
-    if wanted("produce") || wanted("consume") {
-        let peers = peers::start_all().unwrap_or_else(|why| exit(&why));
-        if wanted("produce") {
-            produce(&peers, &options);
-        }
-        if wanted("consume") {
-            consume(&peers, &options);
+    let options = Options { rounds: number("--rounds", 7), megabytes: number("--megabytes", 200) };
+    for what in &args {
+        match what.as_str() {
+            "start" => start(),
+            "produce" => produce(&options),
+            "consume" => consume(&options),
+            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce and consume")),
         }
     }
 }
@@ -65,68 +56,73 @@ fn exit(why: &str) -> ! {
 
 /// From the start of the process to its ready line, and what it holds then.
 fn start() {
-    for data in [false, true] {
+    for (place, name) in [(Place::Memory { ceiling_mib: None }, "in memory"), (Place::Files, "with files")] {
         let mut times = Vec::new();
         let mut memory = 0;
         for _ in 0..STARTS {
             let begin = Instant::now();
-            let peer = Peer::shore(data).unwrap_or_else(|why| exit(&why));
+            let peer = Peer::shore(place).unwrap_or_else(|why| exit(&why));
             times.push(begin.elapsed().as_secs_f64() * 1e3);
             memory = memory.max(peer.resident_bytes().unwrap_or(0));
         }
-        let place = if data { "files" } else { "memory" };
-        let (time, memory) = (report::median(&mut times), memory as f64 / 1e6);
-        println!("shore serve ({place}): ready in {time:.1} ms (goal <= 40), idle at {memory:.1} MB (goal <= 10)");
+        println!("| `shore serve` {name} is ready | {:.1} ms | | | <= 40 ms |", report::median(&mut times));
+        println!("| `shore serve` {name} holds when idle | {:.1} MB | | | <= 10 MB |", memory as f64 / 1e6);
     }
 }
 
-fn produce(peers: &[Peer], options: &Options) {
-    let mut table = Table::new(format!("producing, acks=all, {} MB a round, MB/s", options.megabytes), peers);
-    for batch in BATCHES {
-        for record in RECORDS {
-            let count = options.megabytes * 1_000_000 / record;
-            let mut rates = vec![Vec::new(); peers.len()];
-            for round in 0..=options.rounds {
-                for (peer, rates) in peers.iter().zip(&mut rates) {
-                    let topic = format!("produce-{batch}-{record}-{round}");
-                    peer.create_topic(&topic);
-                    let time = client::produce(&peer.bootstrap, &topic, record, batch, count);
-                    rates.push((count * record) as f64 / time.as_secs_f64() / 1e6);
-                    peer.delete_topic(&topic);
+fn produce(options: &Options) {
+    let peers = peers::for_producing().unwrap_or_else(|why| exit(&why));
+    for (record, batch) in cases() {
+        let count = options.megabytes * 1_000_000 / record;
+        let mut case = Case::new(format!("producing {record} B records in {} KiB batches", batch >> 10), &peers);
+        for round in 0..=options.rounds {
+            for (index, peer) in in_turn(&peers, round) {
+                let topic = format!("produce-{batch}-{record}-{round}");
+                peer.create_topic(&topic);
+                let time = client::produce(&peer.bootstrap, &topic, record, batch, count);
+                peer.delete_topic(&topic);
+                let rate = (count * record) as f64 / time.as_secs_f64() / 1e6;
+                eprintln!("produce: {record} B in {batch} B, round {round}: {} {rate:.0} MB/s", peer.kind.name());
+                if round > 0 {
+                    case.round(index, rate);
                 }
             }
-            for rates in &mut rates {
-                rates.remove(0);
-            }
-            table.row(format!("{record} B in {} KiB", batch >> 10), rates);
         }
+        case.print(&[(Kind::Memory, Kind::Mock, ">= 0.6x"), (Kind::Files, Kind::Kafka, "")]);
     }
-    table.print(&[(Kind::Memory, Kind::Mock, 0.6), (Kind::Files, Kind::Kafka, 1.0)]);
 }
 
-/// The mock keeps 5 MB of a partition, so there is nothing to read from it.
-fn consume(peers: &[Peer], options: &Options) {
-    let peers: Vec<&Peer> = peers.iter().filter(|peer| peer.kind != Kind::Mock).collect();
-    let mut table = Table::new(format!("consuming, {} MB a round, MB/s", options.megabytes), peers.iter().copied());
-    for record in RECORDS {
+fn consume(options: &Options) {
+    let peers = peers::for_consuming().unwrap_or_else(|why| exit(&why));
+    for (record, batch) in cases() {
         let count = options.megabytes * 1_000_000 / record;
-        let mut rates = vec![Vec::new(); peers.len()];
-        let topic = format!("consume-{record}");
+        let mut case = Case::new(format!("consuming {record} B records in {} KiB batches", batch >> 10), &peers);
+        let topic = format!("consume-{batch}-{record}");
         for peer in &peers {
             peer.create_topic(&topic);
-            client::produce(&peer.bootstrap, &topic, record, BATCHES[1], count);
+            client::produce(&peer.bootstrap, &topic, record, batch, count);
         }
-        for _ in 0..=options.rounds {
-            for (peer, rates) in peers.iter().zip(&mut rates) {
+        for round in 0..=options.rounds {
+            for (index, peer) in in_turn(&peers, round) {
                 let (time, read) = client::consume(&peer.bootstrap, &topic, count);
-                rates.push((read * record) as f64 / time.as_secs_f64() / 1e6);
+                let rate = (read * record) as f64 / time.as_secs_f64() / 1e6;
+                eprintln!("consume: {record} B in {batch} B, round {round}: {} {rate:.0} MB/s", peer.kind.name());
+                if round > 0 {
+                    case.round(index, rate);
+                }
             }
         }
-        for rates in &mut rates {
-            rates.remove(0);
-        }
         peers.iter().for_each(|peer| peer.delete_topic(&topic));
-        table.row(format!("{record} B"), rates);
+        case.print(&[(Kind::Files, Kind::Kafka, "> 1x"), (Kind::Memory, Kind::Kafka, "> 1x")]);
     }
-    table.print(&[(Kind::Memory, Kind::Kafka, 1.0), (Kind::Files, Kind::Kafka, 1.0)]);
+}
+
+/// Each record size in each batch size.
+fn cases() -> impl Iterator<Item = (usize, usize)> {
+    BATCHES.into_iter().flat_map(|batch| RECORDS.map(|record| (record, batch)))
+}
+
+/// Every broker, another one first in each round.
+fn in_turn(peers: &[Peer], round: usize) -> impl Iterator<Item = (usize, &Peer)> {
+    peers.iter().enumerate().cycle().skip(round % peers.len()).take(peers.len())
 }

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 use crate::client;
 
 pub const PARTITIONS: i32 = 4;
+/// What librdkafka's mock broker keeps of a partition (`max_size` in rdkafka_mock.c).
+const MOCK_KEEPS_MIB: u32 = 5;
+/// Deleted topics give their space back soon, on both brokers that have files.
+const DELETE_DELAY: &str = "log.segment.delete.delay.ms=1000";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -22,9 +26,9 @@ pub enum Kind {
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {
-            Self::Mock => "mock",
-            Self::Memory => "shore memory",
-            Self::Files => "shore files",
+            Self::Mock => "librdkafka's mock",
+            Self::Memory => "shore in memory",
+            Self::Files => "shore with files",
             Self::Kafka => "Apache Kafka",
         }
     }
@@ -37,14 +41,34 @@ pub struct Peer {
     scratch: Option<PathBuf>,
 }
 
-/// Starts every broker that this machine can run.
-pub fn start_all() -> Result<Vec<Peer>, String> {
-    let mut peers = vec![Peer::mock()?, Peer::shore(false)?, Peer::shore(true)?];
-    match Peer::kafka() {
-        Ok(kafka) => peers.push(kafka),
-        Err(why) => println!("Apache Kafka is left out: {why}"),
-    }
+/// Where `shore serve` keeps its logs.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// In memory, up to a ceiling; all that a benchmark writes if nothing is said.
+    Memory {
+        ceiling_mib: Option<u32>,
+    },
+    Files,
+}
+
+/// Starts every broker that this machine can run and that a benchmark of producing can compare. The mock keeps 5 MiB
+/// of each partition, so that is what the broker in memory may keep; both brokers with files keep everything.
+pub fn for_producing() -> Result<Vec<Peer>, String> {
+    let memory = Place::Memory { ceiling_mib: Some(MOCK_KEEPS_MIB * PARTITIONS as u32) };
+    let mut peers = vec![Peer::mock()?, Peer::shore(memory)?, Peer::shore(Place::Files)?];
+    peers.extend(kafka_if_possible());
     Ok(peers)
+}
+
+/// The same for consuming: every broker keeps everything, which the mock cannot.
+pub fn for_consuming() -> Result<Vec<Peer>, String> {
+    let mut peers = vec![Peer::shore(Place::Memory { ceiling_mib: None })?, Peer::shore(Place::Files)?];
+    peers.extend(kafka_if_possible());
+    Ok(peers)
+}
+
+fn kafka_if_possible() -> Option<Peer> {
+    Peer::kafka().inspect_err(|why| eprintln!("Apache Kafka is left out: {why}")).ok()
 }
 
 impl Peer {
@@ -54,18 +78,21 @@ impl Peer {
         Ok(Self { kind: Kind::Mock, bootstrap: line, process, scratch: None })
     }
 
-    pub fn shore(data: bool) -> Result<Self, String> {
+    pub fn shore(place: Place) -> Result<Self, String> {
         let binary = root().join("target/release/shore");
         let mut command = Command::new(&binary);
-        command.args(["serve", "--port", "0"]);
-        let scratch = data.then(|| scratch("shore"));
+        command.args(["serve", "--port", "0", "--config", DELETE_DELAY]).stderr(Stdio::null());
+        let scratch = matches!(place, Place::Files).then(|| scratch("shore"));
         if let Some(scratch) = &scratch {
             command.arg("--data").arg(scratch);
+        }
+        if let Place::Memory { ceiling_mib: Some(ceiling) } = place {
+            command.args(["--memory-ceiling", &format!("{ceiling}M")]);
         }
         let (process, line) = start(&mut command).map_err(|why| format!("{}: {why}", binary.display()))?;
         let bootstrap =
             line.strip_prefix("shore ready: ").and_then(|rest| rest.split(' ').next()).ok_or(line.clone())?;
-        let kind = if data { Kind::Files } else { Kind::Memory };
+        let kind = if scratch.is_some() { Kind::Files } else { Kind::Memory };
         Ok(Self { kind, bootstrap: bootstrap.to_owned(), process, scratch })
     }
 
@@ -74,10 +101,10 @@ impl Peer {
         let pom = root().join("tests/clients/java/pom.xml");
         let jars = root().join("bench/target/kafka");
         if !jars.exists() {
-            println!("fetching Apache Kafka (once; up to a minute)");
+            eprintln!("fetching Apache Kafka (once; up to a minute)");
             let out = format!("-DoutputDirectory={}", jars.display());
-            let fetched =
-                Command::new("mvn").args(["-q", "-B", "dependency:copy-dependencies", &out, "-f"]).arg(pom).status();
+            let fetch = ["-q", "-B", "dependency:copy-dependencies", &out, "-f"];
+            let fetched = Command::new("mvn").args(fetch).arg(pom).stdout(Stdio::null()).status();
             match fetched {
                 Ok(status) if status.success() => {}
                 Ok(_) => return Err("Maven cannot fetch it".to_owned()),
@@ -93,7 +120,7 @@ impl Peer {
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-             log.dirs={}\noffsets.topic.replication.factor=1\n",
+             log.dirs={}\noffsets.topic.replication.factor=1\n{DELETE_DELAY}\n",
             home.join("data").display()
         );
         fs::write(&properties, text).map_err(|error| error.to_string())?;
@@ -123,7 +150,10 @@ impl Peer {
     /// The mock knows no CreateTopics and makes a topic when it is asked for.
     pub fn create_topic(&self, topic: &str) {
         if self.kind != Kind::Mock {
-            client::create_topic(&self.bootstrap, topic, PARTITIONS);
+            // A log in memory gives back whole segments: several of them make up what a partition may keep.
+            let configs: &[(&str, &str)] =
+                if self.kind == Kind::Memory { &[("segment.bytes", "2097152")] } else { &[] };
+            client::create_topic(&self.bootstrap, topic, PARTITIONS, configs);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Every developer command of the project. CI runs the same ones.
 
+mod bench;
 mod crates;
 mod docs;
 mod layers;
@@ -57,8 +58,8 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "bench",
         arguments: "[NAME]...",
-        about: "Print how fast this is, as ratios to peers measured in the same run",
-        run: parts::bench,
+        about: "Print how fast this is, as ratios to peers measured in the same run; `bench help` lists the names",
+        run: bench::run,
     },
     Command {
         name: "fuzz",

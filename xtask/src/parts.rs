@@ -75,7 +75,7 @@ fn unit(_: bool) -> Outcome {
     Run::line("cargo test --locked --quiet --workspace --exclude kafka-shore --exclude shore-js").go()
 }
 
-fn wasm_tools() -> Outcome {
+pub fn wasm_tools() -> Outcome {
     setup::wasm_target()?;
     setup::wasm_bindgen()?;
     node()?;
@@ -143,12 +143,6 @@ fn web(_: bool) -> Outcome {
 /// `cargo xtask sim seed N | seeds COUNT`
 pub fn sim(arguments: &[String]) -> Outcome {
     Run::line("cargo run --locked --quiet --profile sim -p shore-check --").args(arguments).go()
-}
-
-/// `cargo xtask bench [NAME]...`: a workspace of its own, because its peers are C and Java.
-pub fn bench(arguments: &[String]) -> Outcome {
-    Run::line("cargo build --locked --release -p shore").go()?;
-    Run::line("cargo run --locked --release --manifest-path bench/Cargo.toml --").args(arguments).go()
 }
 
 /// `cargo xtask fuzz [SECONDS] [TARGET]...`

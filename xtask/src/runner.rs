@@ -62,6 +62,13 @@ impl Run {
         }
     }
 
+    /// Runs it to its end and hands back what it printed, showing what it says on stderr.
+    pub fn stdout(mut self) -> Outcome<String> {
+        println!("> {}", self.text);
+        self.command.stderr(Stdio::inherit());
+        self.output()
+    }
+
     /// Runs it to its end and hands back what it printed.
     pub fn output(mut self) -> Outcome<String> {
         let output = self

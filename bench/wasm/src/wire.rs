@@ -1,4 +1,4 @@
-//! What is measured, the same on every target.
+//! What the wire costs: checksums, batches, messages, codecs.
 
 use bytes::Bytes;
 use shore_base::Random;
@@ -9,23 +9,19 @@ use shore_wire::fetch::{FetchResponseBuilder, FetchedPartition, FetchedTopic};
 use shore_wire::frame::{decode_request, decode_request_head, encode_request};
 use shore_wire::messages::{ProduceRequest, StrBytes, produce_request};
 
-/// How long a case runs at least, and how often: the best run counts.
-const MILLIS: f64 = 60.0;
-const RUNS: usize = 5;
+use crate::Measured;
 
-/// A case and what it did in a second: GB of input, as far as that is its measure.
-pub struct Measured {
-    pub name: String,
-    pub gigabytes: f64,
-    pub microseconds: f64,
-}
+pub const TOPIC: &str = "orders";
+pub const PRODUCE_VERSION: i16 = 9;
 
-/// Runs every case. `now` is a clock in milliseconds.
-pub fn measure(now: &dyn Fn() -> f64) -> Vec<Measured> {
+/// A case is repeated for so long; what it did before, for as long again, it did to get warm.
+const MILLIS: f64 = 100.0;
+
+/// One round of every case.
+pub fn round(now: &dyn Fn() -> f64) -> Vec<Measured> {
     let mut measured = Vec::new();
     let mut case = |name: String, bytes: usize, work: &mut dyn FnMut() -> usize| {
-        let seconds = best_seconds(now, work);
-        measured.push(Measured { name, gigabytes: bytes as f64 / seconds / 1e9, microseconds: seconds * 1e6 });
+        measured.push(Measured { name, megabytes_per_second: bytes as f64 / seconds(now, work) / 1e6 });
     };
     for (label, size) in [("1 KiB", 1 << 10), ("16 KiB", 1 << 14), ("1 MiB", 1 << 20)] {
         let mut bytes = vec![0; size];
@@ -58,30 +54,26 @@ pub fn measure(now: &dyn Fn() -> f64) -> Vec<Measured> {
     measured
 }
 
-fn best_seconds(now: &dyn Fn() -> f64, work: &mut dyn FnMut() -> usize) -> f64 {
-    let mut rounds = 1;
-    let mut best = f64::INFINITY;
-    let mut runs = 0;
-    while runs < RUNS {
+/// How long the work takes once.
+fn seconds(now: &dyn Fn() -> f64, work: &mut dyn FnMut() -> usize) -> f64 {
+    let mut times = 1;
+    loop {
         let start = now();
-        for _ in 0..rounds {
+        for _ in 0..times {
             std::hint::black_box(work());
         }
         let millis = now() - start;
-        if millis < MILLIS {
-            rounds *= 2;
-            continue;
+        if millis >= MILLIS {
+            return millis / 1e3 / f64::from(times);
         }
-        best = best.min(millis / 1e3 / rounds as f64);
-        runs += 1;
+        times *= 2;
     }
-    best
 }
 
 /// What every record holds; only their keys differ. With its key it takes 100 bytes.
 const VALUE: &[u8] = br#"{"id":1042,"item":"item-037","quantity":12,"price":49999,"note":"none","paid":true}"#;
 
-fn batch(size: usize, codec: Codec) -> Bytes {
+pub fn batch(size: usize, codec: Codec) -> Bytes {
     let mut batch = BatchBuilder::new(BatchOptions { codec, ..BatchOptions::default() });
     let mut id = 0_i64;
     while batch.estimated_size() + 110 <= size {
@@ -99,16 +91,16 @@ fn walk(bytes: &[u8]) -> usize {
     records.iter().map(|record| record.map_or(0, |record| record.value.map_or(0, <[u8]>::len))).sum()
 }
 
-fn produce(batch: &Bytes) -> Bytes {
+pub fn produce(batch: &Bytes) -> Bytes {
     let mut partition = produce_request::PartitionProduceData::default();
     partition.records = Some(batch.clone());
     let mut topic = produce_request::TopicProduceData::default();
-    topic.name = StrBytes::from("orders");
+    topic.name = StrBytes::from(TOPIC);
     topic.partition_data.push(partition);
     let mut request = ProduceRequest::default();
     request.acks = -1;
     request.topic_data.push(topic);
-    encode_request(1, Some("bench"), 9, &request).expect("our own request").body()
+    encode_request(1, Some("bench"), PRODUCE_VERSION, &request).expect("our own request").body()
 }
 
 fn read_produce(frame: &Bytes) -> usize {
@@ -120,24 +112,6 @@ fn read_produce(frame: &Bytes) -> usize {
 fn write_fetch(records: &Bytes) -> usize {
     let partition =
         FetchedPartition { error: ErrorCode::None, records: vec![records.clone()], ..FetchedPartition::default() };
-    let topic = FetchedTopic { name: StrBytes::from("orders"), partitions: vec![partition], ..FetchedTopic::default() };
+    let topic = FetchedTopic { name: StrBytes::from(TOPIC), partitions: vec![partition], ..FetchedTopic::default() };
     FetchResponseBuilder { topics: vec![topic], ..FetchResponseBuilder::default() }.finish(1, 12).len()
-}
-
-/// What the native half asks the WebAssembly one for: a line a case, `name;gigabytes;microseconds`.
-#[cfg(target_arch = "wasm32")]
-mod in_node {
-    use wasm_bindgen::prelude::wasm_bindgen;
-
-    #[wasm_bindgen]
-    extern "C" {
-        #[wasm_bindgen(js_namespace = performance)]
-        fn now() -> f64;
-    }
-
-    #[wasm_bindgen]
-    pub fn run() -> String {
-        let lines = super::measure(&|| now());
-        lines.iter().map(|case| format!("{};{};{}\n", case.name, case.gigabytes, case.microseconds)).collect()
-    }
 }

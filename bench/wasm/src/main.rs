@@ -1,0 +1,78 @@
+//! Rows of the table that `cargo xtask bench` prints: each case in WebAssembly under Node, natively, and their ratio.
+//!
+//! `bench-wasm [--rounds N] [wire|wasm]...`, after the WebAssembly half was built into `target/node`. Rounds of both
+//! sides alternate, each of the one side in a process of its own.
+
+use std::process::Command;
+use std::time::Instant;
+
+use bench_wasm::{Measured, round};
+
+/// As in `shore`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What is asked of a whole node, as part of native speed.
+const GOAL: &str = ">= 0.6x";
+
+fn main() {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut rounds = 7;
+    if let Some(at) = arguments.iter().position(|argument| argument == "--rounds") {
+        let number = arguments.get(at + 1).and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+        rounds = number.unwrap_or_else(|| exit("--rounds takes a number above 0"));
+        arguments.drain(at..at + 2);
+    }
+    for bench in &arguments {
+        compare(bench, rounds);
+    }
+}
+
+fn compare(bench: &str, rounds: usize) {
+    let start = Instant::now();
+    let mut cases: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
+    for number in 1..=rounds {
+        eprintln!("{bench}: round {number} of {rounds}");
+        let wasm = in_node(bench).unwrap_or_else(|why| exit(&why));
+        let native = round(bench, &|| start.elapsed().as_secs_f64() * 1e3);
+        for (index, (wasm, native)) in wasm.into_iter().zip(native).enumerate() {
+            assert_eq!(wasm.name, native.name, "both sides do the same");
+            if cases.len() == index {
+                cases.push((native.name, Vec::new(), Vec::new()));
+            }
+            cases[index].1.push(wasm.megabytes_per_second);
+            cases[index].2.push(native.megabytes_per_second);
+        }
+    }
+    let goal = if bench == "wasm" { GOAL } else { "" };
+    for (name, mut wasm, mut native) in cases {
+        let (wasm, native) = (median(&mut wasm), median(&mut native));
+        let ratio = wasm / native;
+        println!("| {name}: wasm in Node to native | {wasm:.0} MB/s | {native:.0} MB/s | {ratio:.2}x | {goal} |");
+    }
+}
+
+fn in_node(bench: &str) -> Result<Vec<Measured>, String> {
+    let script = format!("process.stdout.write(require('./target/node/bench_wasm.js').round('{bench}'))");
+    let node = Command::new("node").args(["-e", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let output = node.map_err(|error| format!("node: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("node: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = |line: &str| {
+        let (name, rate) = line.split_once(';')?;
+        Some(Measured { name: name.to_owned(), megabytes_per_second: rate.parse().ok()? })
+    };
+    text.lines().map(|text| line(text).ok_or(format!("not a measurement: {text}"))).collect()
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn exit(why: &str) -> ! {
+    eprintln!("bench: {why}");
+    std::process::exit(2)
+}
