@@ -19,10 +19,13 @@ pub(crate) mod k16_list_groups;
 mod k18_api_versions;
 mod k20_delete_topics;
 mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
 mod k32_describe_configs;
+mod k35_describe_log_dirs;
 mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
 mod k74_list_config_resources;
+mod k75_describe_topic_partitions;
 
 pub(crate) use k00_produce::ParkedProduce;
 pub(crate) use k01_fetch::ParkedFetch;
@@ -172,12 +175,15 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::CreateTopics, 2, 7, forward::<CreateTopicsRequest>),
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
+    api(ApiKey::OffsetForLeaderEpoch, 2, 4, k23_offset_for_leader_epoch::handle),
     api(ApiKey::DescribeConfigs, 1, 4, k32_describe_configs::handle),
     api(ApiKey::AlterConfigs, 0, 2, k44_incremental_alter_configs::handle_legacy),
+    api(ApiKey::DescribeLogDirs, 1, 5, k35_describe_log_dirs::handle),
     api(ApiKey::CreatePartitions, 0, 3, forward::<CreatePartitionsRequest>),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, k44_incremental_alter_configs::handle),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
     api(ApiKey::ListConfigResources, 0, 1, k74_list_config_resources::handle),
+    api(ApiKey::DescribeTopicPartitions, 0, 0, k75_describe_topic_partitions::handle),
 ];
 
 /// A request that only the controller can answer, and that can be read.

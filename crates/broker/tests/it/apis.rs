@@ -51,6 +51,9 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::AlterConfigs => least!(AlterConfigsRequest),
         ApiKey::CreatePartitions => least!(CreatePartitionsRequest),
         ApiKey::IncrementalAlterConfigs => least!(IncrementalAlterConfigsRequest),
+        ApiKey::OffsetForLeaderEpoch => least!(OffsetForLeaderEpochRequest),
+        ApiKey::DescribeLogDirs => least!(DescribeLogDirsRequest),
+        ApiKey::DescribeTopicPartitions => least!(DescribeTopicPartitionsRequest),
         ApiKey::ListConfigResources => least!(ListConfigResourcesRequest),
         api => panic!("{api} is advertised and not tested"),
     }

@@ -3,8 +3,12 @@
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use shore_wire::messages::delete_topics_request::DeleteTopicState;
+use shore_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use shore_wire::messages::metadata_request::MetadataRequestTopic;
-use shore_wire::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
+use shore_wire::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, offset_for_leader_epoch_request,
+};
 
 use crate::harness::Server;
 
@@ -173,4 +177,99 @@ fn topics_are_deleted_by_name_and_by_id_and_can_come_again() {
     assert_eq!(server.produce("a", 0, &["new"]), (0, 0));
     let server = server.restart();
     let _ = server;
+}
+
+/// The names, codes and partitions that a request gets, and where the next goes on.
+fn described(
+    server: &mut Server,
+    topics: &[&str],
+    limit: i32,
+    from: Option<(&str, i32)>,
+) -> (Vec<(String, i16, Vec<i32>)>, Option<(String, i32)>) {
+    let mut request = DescribeTopicPartitionsRequest::default();
+    request.response_partition_limit = limit;
+    for name in topics {
+        let mut topic = TopicRequest::default();
+        topic.name = (*name).into();
+        request.topics.push(topic);
+    }
+    request.cursor = from.map(|(topic, partition)| {
+        let mut cursor = Cursor::default();
+        (cursor.topic_name, cursor.partition_index) = (topic.into(), partition);
+        cursor
+    });
+    let response = server.ask(0, &request);
+    let topics = response.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| partition.partition_index).collect();
+        (topic.name.as_ref().map(ToString::to_string).unwrap_or_default(), topic.error_code, partitions)
+    });
+    (topics.collect(), response.next_cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index)))
+}
+
+#[test]
+fn partitions_are_described_page_by_page() {
+    let mut server = Server::start();
+    server.create_topic("a", 2, &[]);
+    server.create_topic("b", 3, &[]);
+    let found = |name: &str, partitions: &[i32]| (name.to_owned(), 0, partitions.to_vec());
+    let at = |name: &str, partition| Some((name.to_owned(), partition));
+    for (topics, limit, from, expected, next) in [
+        (&[][..], 2000, None, vec![found("a", &[0, 1]), found("b", &[0, 1, 2])], None),
+        (&[], 2, None, vec![found("a", &[0, 1])], at("b", 0)),
+        (&[], 3, None, vec![found("a", &[0, 1]), found("b", &[0])], at("b", 1)),
+        (&[], 9, Some(("b", 1)), vec![found("b", &[1, 2])], None),
+        (&[], 0, Some(("b", 2)), vec![found("b", &[2])], None),
+        (&["b", "a"], 9, None, vec![found("a", &[0, 1]), found("b", &[0, 1, 2])], None),
+        (&["b", "nowhere"], 9, None, vec![found("b", &[0, 1, 2]), ("nowhere".to_owned(), 3, vec![])], None),
+        (&["b"], 9, Some(("a", 0)), vec![("b".to_owned(), 42, vec![])], None),
+        (&["b"], 9, Some(("b", -1)), vec![("b".to_owned(), 42, vec![])], None),
+    ] {
+        assert_eq!(described(&mut server, topics, limit, from), (expected, next), "{topics:?} {limit} {from:?}");
+    }
+}
+
+#[test]
+fn a_directory_is_described_with_what_lies_in_it() {
+    let mut server = Server::start();
+    server.create_topic("orders", 2, &[]);
+    server.produce("orders", 1, &["a"]);
+    for version in 1..=5 {
+        let mut request = DescribeLogDirsRequest::default();
+        request.topics = None;
+        let response = server.ask(version, &request);
+        let partitions = &response.results[0].topics[0].partitions;
+        assert_eq!((partitions[0].partition_size, partitions[1].partition_size > 60), (0, true));
+        request.topics = Some(Vec::new());
+        assert_eq!(server.ask(version, &request).results[0].topics, []);
+    }
+}
+
+#[test]
+fn an_epochs_end_tells_whether_the_log_was_cut() {
+    let mut server = Server::start();
+    server.create_topic("orders", 1, &[]);
+    server.produce("orders", 0, &["a", "b"]);
+    let mut server = server.restart();
+    server.produce("orders", 0, &["c"]);
+    let epoch = server.metadata(12, Some(&["orders"])).topics[0].partitions[0].leader_epoch;
+    for (topic, known, asked, expected) in [
+        ("orders", -1, 0, (0, 0, 2)),
+        ("orders", epoch, epoch, (0, epoch, 3)),
+        ("orders", -1, epoch + 1, (0, -1, -1)),
+        ("orders", epoch + 1, epoch, (ErrorCode::UnknownLeaderEpoch.code(), -1, -1)),
+        ("orders", 0, epoch, (ErrorCode::FencedLeaderEpoch.code(), -1, -1)),
+        ("nowhere", -1, 0, (ErrorCode::UnknownTopicOrPartition.code(), -1, -1)),
+    ] {
+        for version in 2..=4 {
+            let mut partition = offset_for_leader_epoch_request::OffsetForLeaderPartition::default();
+            (partition.current_leader_epoch, partition.leader_epoch) = (known, asked);
+            let mut wanted = offset_for_leader_epoch_request::OffsetForLeaderTopic::default();
+            (wanted.topic, wanted.partitions) = (topic.into(), vec![partition]);
+            let mut request = OffsetForLeaderEpochRequest::default();
+            request.topics = vec![wanted];
+            let response = server.ask(version, &request);
+            let end = &response.topics[0].partitions[0];
+            assert_eq!((end.error_code, end.leader_epoch, end.end_offset), expected, "{topic} {known} {asked}");
+        }
+    }
 }
