@@ -179,13 +179,16 @@ fn topics_are_deleted_by_name_and_by_id_and_can_come_again() {
     let _ = server;
 }
 
-/// The names, codes and partitions that a request gets, and where the next goes on.
+/// A topic's name, code and partitions.
+type Described = (String, i16, Vec<i32>);
+
+/// What a request is told, and where the next goes on.
 fn described(
     server: &mut Server,
     topics: &[&str],
     limit: i32,
     from: Option<(&str, i32)>,
-) -> (Vec<(String, i16, Vec<i32>)>, Option<(String, i32)>) {
+) -> (Vec<Described>, Option<(String, i32)>) {
     let mut request = DescribeTopicPartitionsRequest::default();
     request.response_partition_limit = limit;
     for name in topics {
