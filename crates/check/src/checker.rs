@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
-use shore_base::Instant;
+use core::time::Duration;
+use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, StateName};
@@ -65,6 +66,8 @@ pub struct Counts {
     pub disk_faults: u64,
     /// Batches that were answered with KAFKA_STORAGE_ERROR.
     pub storage_errors: u64,
+    /// Fetches of a partition that were answered with OFFSET_OUT_OF_RANGE.
+    pub out_of_range: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +98,12 @@ struct Marks {
 }
 
 impl Checker {
+    /// The node's `offsets.retention.minutes` and `offsets.retention.check.interval.ms`, where they are not
+    /// Kafka's defaults.
+    pub fn set_offsets_retention(&mut self, retention: Duration, check_interval: Duration) {
+        self.wire.groups.set_retention(retention, check_interval);
+    }
+
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
@@ -124,13 +133,15 @@ impl Checker {
                 self.wire.node_is_down();
                 self.marks.clear();
             }
-            EventKind::Request { conn, frame } => self.wire.request(*conn, frame),
+            EventKind::Request { conn, frame } => self.wire.request(at, *conn, frame),
             EventKind::Response { conn, frame, .. } => {
-                for (rule, what) in self.wire.response(*conn, &frame.body()) {
+                for (rule, what) in self.wire.response(at, *conn, &frame.body()) {
                     self.violations.push(Violation { at, rule, what });
                 }
                 self.counts.storage_errors = self.wire.storage_errors;
+                self.counts.out_of_range = self.wire.out_of_range;
             }
+            EventKind::StoreDone { error: Some(_), .. } => self.wire.store_failed(),
             EventKind::Closed { conn, .. } => self.wire.closed(*conn),
             _ => {}
         }
@@ -264,13 +275,23 @@ impl Checker {
             NodeEvent::LogStartMoved { topic, partition, from, to } => {
                 let marks = self.marks.entry((topic.to_string(), *partition)).or_default();
                 marks.log_start = *to;
+                self.wire.log_begins_at(topic, *partition, *to);
                 if to < from || (marks.high_watermark > 0 && *to > marks.high_watermark) {
                     let what = format!("the start of {topic}-{partition} moved from {from} to {to}");
                     self.broken(at, "47: retention removes what is committed and goes forward", what);
                 }
             }
-            NodeEvent::Group(GroupEvent::StateChanged { group, to: StateName::Dead, .. }) => {
-                self.wire.group_is_gone(group);
+            NodeEvent::RequestReceived { conn, correlation_id, .. } => self.wire.serves(*conn, *correlation_id),
+            NodeEvent::Appended { topic, partition, last_offset, .. } => {
+                self.wire.appended(topic, *partition, *last_offset);
+            }
+            NodeEvent::Group(event) => {
+                for (rule, what) in self.wire.groups.event(at, event) {
+                    self.broken(at, rule, what);
+                }
+                if let GroupEvent::StateChanged { group, to: StateName::Dead, .. } = event {
+                    self.wire.group_is_gone(group);
+                }
             }
             _ => {}
         }
@@ -278,13 +299,14 @@ impl Checker {
 
     /// Looks into a node: the marks of every partition stand in their order, and nothing that a consumer may
     /// read can still be lost.
-    pub fn look_at(&mut self, at: Instant, node: &NodeView) {
-        let mut broken = Vec::new();
+    pub fn look_at(&mut self, at: Instant, wall: Wall, node: &NodeView) {
+        let mut broken = self.wire.groups.look(at, wall, node);
         for topic in &node.topics {
             for (partition, log) in topic.partitions.iter().filter_map(|p| Some((p.partition, p.log.as_ref()?))) {
                 let marks =
                     [log.start_offset, log.last_stable_offset, log.high_watermark, log.durable_end, log.end_offset];
                 self.wire.committed_to(&topic.name, partition, log.high_watermark);
+                self.wire.log_begins_at(&topic.name, partition, log.start_offset);
                 if !marks.is_sorted() {
                     let what = format!(
                         "{}-{partition} has its start, stable, committed, durable and last offset at {marks:?}",

@@ -291,7 +291,7 @@ impl Run {
             if look_at <= self.world.now() {
                 look_at = self.world.now() + Duration::from_millis(50);
                 if let Some(node) = self.world.node(NODE) {
-                    self.checker.look_at(self.world.now(), &node.view());
+                    self.checker.look_at(self.world.now(), self.world.wall(), &node.view());
                 }
                 if holds(self) {
                     return true;
@@ -315,7 +315,7 @@ impl Run {
             if matches!(event.kind, EventKind::NodeReady { .. })
                 && let Some(node) = self.world.node(NODE)
             {
-                self.checker.look_at(self.world.now(), &node.view());
+                self.checker.look_at(self.world.now(), self.world.wall(), &node.view());
             }
             if matches!(event.kind, EventKind::NodeKilled { .. }) {
                 let down = Duration::from_millis(1 + self.random.below(3_000));

@@ -1,0 +1,429 @@
+//! Canaries: each rule is shown what breaks it and what only looks so. A checker that does not notice is none.
+
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shore_base::{ConnId, Instant, NodeId, Wall};
+use shore_broker::event::Event as NodeEvent;
+use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, OffsetView, StateName};
+use shore_broker::{Node, NodeView};
+use shore_check::{Checker, run::node_config};
+use shore_sim::{Event, EventId, EventKind};
+use shore_wire::api::ApiKey;
+use shore_wire::batch::{BatchBuilder, BatchOptions};
+use shore_wire::error::ErrorCode;
+use shore_wire::frame::{encode_request, encode_response};
+use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use shore_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use shore_wire::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+use shore_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use shore_wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use shore_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use shore_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use shore_wire::messages::{
+    FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+    KafkaRequest, KafkaResponse, LeaveGroupRequest, MetadataRequest, MetadataResponse, OffsetCommitRequest,
+    OffsetCommitResponse, ProduceRequest, ProduceResponse,
+};
+
+const CONN: ConnId = ConnId(7);
+const NODE: NodeId = NodeId(1);
+
+/// A checker and what it is told.
+#[derive(Default)]
+struct Told {
+    checker: Checker,
+    now: Instant,
+    correlation_id: i32,
+}
+
+impl Told {
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        self.checker.observe(&Event { id: EventId(0), at: self.now, cause: None, kind });
+    }
+
+    fn node(&mut self, event: NodeEvent) {
+        self.event(EventKind::Node { node: NODE, event });
+    }
+
+    fn asks<M: KafkaRequest>(&mut self, version: i16, request: &M) {
+        self.correlation_id += 1;
+        let frame = encode_request(self.correlation_id, None, version, request).expect("encodes").body();
+        self.event(EventKind::Request { conn: CONN, frame });
+    }
+
+    fn is_answered<M: KafkaResponse>(&mut self, version: i16, response: &M) {
+        let frame = encode_response(self.correlation_id, version, response).expect("encodes");
+        self.event(EventKind::Response { conn: CONN, frame, due: self.now });
+    }
+
+    fn look(&mut self, view: &NodeView) {
+        let wall = Wall::from_millis(1_700_000_000_000).at(self.now);
+        self.checker.look_at(self.now, wall, view);
+    }
+
+    /// The numbers of the rules that were broken.
+    fn broken(&self) -> Vec<&str> {
+        self.checker.violations().iter().filter_map(|broken| broken.rule.split(':').next()).collect()
+    }
+}
+
+/// A message of default values, changed.
+fn with<M: Default>(change: impl FnOnce(&mut M)) -> M {
+    let mut message = M::default();
+    change(&mut message);
+    message
+}
+
+fn batch() -> Bytes {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(1, None, Some(b"value"), []);
+    batch.finish()
+}
+
+fn appended(last_offset: i64) -> NodeEvent {
+    NodeEvent::Appended { topic: "t".into(), partition: 0, base_offset: last_offset, last_offset, bytes: 70 }
+}
+
+/// A batch for `t-0`, what the node does with it, and what it answers.
+fn produce(told: &mut Told, appends: bool, error: ErrorCode) {
+    let data = with(|data: &mut PartitionProduceData| data.records = Some(batch()));
+    let topic = with(|topic: &mut TopicProduceData| {
+        topic.name = "t".into();
+        topic.partition_data = vec![data];
+    });
+    told.asks(
+        9,
+        &with(|request: &mut ProduceRequest| {
+            request.acks = -1;
+            request.topic_data = vec![topic];
+        }),
+    );
+    let correlation_id = told.correlation_id;
+    let (api, client_id) = (ApiKey::Produce, String::new());
+    told.node(NodeEvent::RequestReceived { conn: CONN, api, version: 9, correlation_id, client_id, bytes: 1 });
+    if appends {
+        told.node(appended(0));
+    }
+    let answer = with(|answer: &mut PartitionProduceResponse| {
+        answer.error_code = error.code();
+        answer.base_offset = -1;
+    });
+    let topic = with(|topic: &mut TopicProduceResponse| {
+        topic.name = "t".into();
+        topic.partition_responses = vec![answer];
+    });
+    told.is_answered(9, &with(|response: &mut ProduceResponse| response.responses = vec![topic]));
+}
+
+#[test]
+fn rule_11_an_error_says_whether_the_records_are_there() {
+    let cases: [(bool, ErrorCode, &[&str]); 6] = [
+        (true, ErrorCode::RequestTimedOut, &[]),
+        (false, ErrorCode::RequestTimedOut, &["11"]),
+        (true, ErrorCode::NotEnoughReplicasAfterAppend, &[]),
+        (false, ErrorCode::NotEnoughReplicas, &[]),
+        (true, ErrorCode::NotEnoughReplicas, &["11"]),
+        (true, ErrorCode::KafkaStorageError, &[]),
+    ];
+    for (appends, error, expected) in cases {
+        let mut told = Told::default();
+        produce(&mut told, appends, error);
+        assert_eq!(told.broken(), expected, "{} where it was appended: {appends}", error.name());
+    }
+}
+
+#[test]
+fn rule_12_the_leader_is_in_sync_and_who_is_in_sync_is_a_replica() {
+    for (leader, isr, broken) in
+        [(1, vec![1], 0), (1, vec![], 1), (2, vec![1], 1), (1, vec![1, 3], 1), (-1, vec![1], 0)]
+    {
+        let mut told = Told::default();
+        told.asks(9, &MetadataRequest::default());
+        let partition = with(|partition: &mut MetadataResponsePartition| {
+            (partition.leader_id, partition.isr_nodes, partition.replica_nodes) = (leader, isr, vec![1, 2]);
+        });
+        let topic = with(|topic: &mut MetadataResponseTopic| {
+            topic.name = Some("t".into());
+            topic.partitions = vec![partition];
+        });
+        told.is_answered(9, &with(|response: &mut MetadataResponse| response.topics = vec![topic]));
+        assert_eq!(told.broken(), vec!["12"; broken]);
+    }
+}
+
+#[test]
+fn rule_49_nothing_is_read_from_before_a_logs_start() {
+    let cases: [(i64, ErrorCode, bool, &[&str]); 5] = [
+        (5, ErrorCode::None, false, &[]),
+        (4, ErrorCode::OffsetOutOfRange, false, &[]),
+        (4, ErrorCode::None, false, &["49"]),
+        // The batch of offset 0.
+        (5, ErrorCode::None, true, &["49"]),
+        (4, ErrorCode::None, true, &["49", "49"]),
+    ];
+    for (offset, error, gives, expected) in cases {
+        let mut told = Told::default();
+        told.node(NodeEvent::HighWatermarkMoved { topic: "t".into(), partition: 0, from: 0, to: 9 });
+        told.node(NodeEvent::LogStartMoved { topic: "t".into(), partition: 0, from: 0, to: 5 });
+        let topic = with(|topic: &mut FetchTopic| {
+            topic.topic = "t".into();
+            topic.partitions = vec![with(|partition: &mut FetchPartition| partition.fetch_offset = offset)];
+        });
+        told.asks(11, &with(|request: &mut FetchRequest| request.topics = vec![topic]));
+        let answer = with(|answer: &mut PartitionData| {
+            answer.error_code = error.code();
+            answer.records = Some(if gives { batch() } else { Bytes::new() });
+        });
+        let topic = with(|topic: &mut FetchableTopicResponse| {
+            topic.topic = "t".into();
+            topic.partitions = vec![answer];
+        });
+        told.is_answered(11, &with(|response: &mut FetchResponse| response.responses = vec![topic]));
+        assert_eq!(told.broken(), expected, "a fetch from {offset}, {}", error.name());
+    }
+}
+
+/// A group `g` in a node that has a topic `t`.
+fn group(state: StateName, protocol: &str, members: &[(&str, &[i32])]) -> NodeView {
+    let member = |(id, partitions): &(&str, &[i32])| MemberView {
+        member: Arc::from(*id),
+        client_id: "c".into(),
+        client_host: "/h".into(),
+        instance: None,
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 30_000,
+        protocols: vec![protocol.into()],
+        subscribed: vec!["t".into()],
+        assignment: partitions.iter().map(|partition| (Arc::from("t"), *partition)).collect(),
+        awaits_join: false,
+        awaits_sync: false,
+    };
+    let group = GroupView {
+        group: "g".into(),
+        partition: 0,
+        state,
+        since: None,
+        generation: 3,
+        protocol_type: Some("consumer".into()),
+        protocol: Some(protocol.into()),
+        leader: None,
+        members: members.iter().map(member).collect(),
+        pending: 0,
+        offsets: Vec::new(),
+    };
+    NodeView { groups: vec![group], topics: vec![topic()], ..empty_node() }
+}
+
+fn empty_node() -> NodeView {
+    Node::new(node_config(0, shore_broker::Durability::Memory), Instant::ZERO, Wall::from_millis(0)).view()
+}
+
+fn topic() -> shore_broker::view::TopicView {
+    shore_broker::view::TopicView {
+        name: "t".into(),
+        id: shore_base::Uuid([1; 16]),
+        is_internal: false,
+        configs: Default::default(),
+        partitions: Vec::new(),
+    }
+}
+
+#[test]
+fn rule_32_everything_is_assigned_once_and_evenly() {
+    type Members<'a> = &'a [(&'a str, &'a [i32])];
+    let cases: [(&str, Members<'_>, &[&str]); 6] = [
+        ("range", &[("a", &[0, 1, 2, 3]), ("b", &[])], &[]),
+        ("range", &[("a", &[0, 1]), ("b", &[1, 2, 3])], &["32"]),
+        ("range", &[("a", &[0, 1]), ("b", &[3])], &["32"]),
+        ("roundrobin", &[("a", &[0, 2]), ("b", &[1, 3])], &[]),
+        ("roundrobin", &[("a", &[0, 2, 3]), ("b", &[1])], &["32"]),
+        ("sticky", &[("a", &[0, 1, 2, 3]), ("b", &[])], &["32"]),
+    ];
+    for (protocol, members, expected) in cases {
+        let mut told = Told::default();
+        told.look(&group(StateName::Stable, "range", &[("a", &[0, 1, 2, 3])]));
+        told.look(&group(StateName::CompletingRebalance, protocol, &[("a", &[]), ("b", &[])]));
+        assert_eq!(told.broken(), [""; 0], "while the group is not stable nobody has anything");
+        told.look(&group(StateName::Stable, protocol, members));
+        assert_eq!(told.broken(), expected, "{protocol} {members:?}");
+    }
+}
+
+/// A member `m` of `g` with a session of 10 s that may take 30 s to rejoin.
+fn joins(told: &mut Told) {
+    told.asks(
+        5,
+        &with(|request: &mut JoinGroupRequest| {
+            request.group_id = "g".into();
+            request.member_id = "m".into();
+            (request.session_timeout_ms, request.rebalance_timeout_ms) = (10_000, 30_000);
+        }),
+    );
+    told.is_answered(
+        5,
+        &with(|response: &mut JoinGroupResponse| {
+            response.generation_id = 3;
+            response.member_id = "m".into();
+        }),
+    );
+}
+
+fn heartbeats(told: &mut Told) {
+    told.asks(
+        3,
+        &with(|request: &mut HeartbeatRequest| {
+            request.group_id = "g".into();
+            request.member_id = "m".into();
+        }),
+    );
+    told.is_answered(3, &HeartbeatResponse::default());
+}
+
+fn is_gone(told: &mut Told, why: Departure) {
+    told.node(NodeEvent::Group(GroupEvent::MemberGone { group: "g".into(), member: "m".into(), why }));
+}
+
+#[test]
+fn rule_34_a_member_is_let_go_when_its_time_is_over_and_not_before() {
+    for (seconds, expected) in [(10, &[][..]), (9, &["34"])] {
+        let mut told = Told::default();
+        joins(&mut told);
+        told.pass(5);
+        heartbeats(&mut told);
+        told.pass(seconds);
+        is_gone(&mut told, Departure::SessionTimeout);
+        assert_eq!(told.broken(), expected, "{seconds} s after a heartbeat");
+    }
+    for (seconds, why, expected) in [
+        (30, Departure::RebalanceTimeout, &[][..]),
+        (29, Departure::RebalanceTimeout, &["34"]),
+        (29, Departure::SyncTimeout, &["34"]),
+    ] {
+        let mut told = Told::default();
+        joins(&mut told);
+        let (from, to) = (StateName::Stable, StateName::PreparingRebalance);
+        let reason = String::new();
+        told.node(NodeEvent::Group(GroupEvent::StateChanged { group: "g".into(), from, to, reason }));
+        told.pass(seconds);
+        is_gone(&mut told, why);
+        assert_eq!(told.broken(), expected, "{why:?} after {seconds} s");
+    }
+    for (asks, expected) in [(true, &[][..]), (false, &["34"])] {
+        let mut told = Told::default();
+        joins(&mut told);
+        if asks {
+            told.asks(
+                2,
+                &with(|request: &mut LeaveGroupRequest| {
+                    request.group_id = "g".into();
+                    request.member_id = "m".into();
+                }),
+            );
+        }
+        is_gone(&mut told, Departure::Left);
+        assert_eq!(told.broken(), expected);
+    }
+}
+
+#[test]
+fn rule_34_a_member_that_is_not_heard_of_is_not_kept() {
+    let stable = group(StateName::Stable, "range", &[("m", &[0])]);
+    let mut told = Told::default();
+    joins(&mut told);
+    told.look(&stable);
+    told.pass(9);
+    heartbeats(&mut told);
+    told.pass(9);
+    told.look(&stable);
+    assert_eq!(told.broken(), [""; 0]);
+    told.pass(4);
+    told.look(&stable);
+    assert_eq!(told.broken(), ["34"]);
+}
+
+#[test]
+fn rule_35_only_a_current_member_commits() {
+    for (generation, error, expected) in [
+        (3, ErrorCode::None, &[][..]),
+        (2, ErrorCode::IllegalGeneration, &[]),
+        (2, ErrorCode::None, &["35"]),
+        (-1, ErrorCode::None, &[]),
+    ] {
+        let mut told = Told::default();
+        joins(&mut told);
+        let topic = with(|topic: &mut OffsetCommitRequestTopic| {
+            topic.name = "t".into();
+            topic.partitions =
+                vec![with(|partition: &mut OffsetCommitRequestPartition| partition.committed_offset = 4)];
+        });
+        told.asks(
+            6,
+            &with(|request: &mut OffsetCommitRequest| {
+                request.group_id = "g".into();
+                request.member_id = "m".into();
+                request.generation_id_or_member_epoch = generation;
+                request.topics = vec![topic];
+            }),
+        );
+        let topic = with(|topic: &mut OffsetCommitResponseTopic| {
+            topic.name = "t".into();
+            let partition = with(|partition: &mut OffsetCommitResponsePartition| partition.error_code = error.code());
+            topic.partitions = vec![partition];
+        });
+        told.is_answered(6, &with(|response: &mut OffsetCommitResponse| response.topics = vec![topic]));
+        assert_eq!(told.broken(), expected, "generation {generation}, {}", error.name());
+    }
+}
+
+/// `view`, with an offset that was committed at the beginning.
+fn with_offset(mut view: NodeView) -> NodeView {
+    view.groups[0].offsets = vec![OffsetView {
+        topic: "t".into(),
+        partition: 0,
+        offset: 4,
+        leader_epoch: 0,
+        metadata: "".into(),
+        committed_at: Wall::from_millis(1_700_000_000_000),
+    }];
+    view
+}
+
+#[test]
+fn rule_37_offsets_stay_for_their_retention_and_not_much_longer() {
+    const RETENTION: u64 = 60;
+    const CHECK: u64 = 10;
+    let told = || {
+        let mut told = Told::default();
+        told.checker.set_offsets_retention(Duration::from_secs(RETENTION), Duration::from_secs(CHECK));
+        told
+    };
+    let empty = group(StateName::Empty, "range", &[]);
+    for (after, expected) in [(RETENTION - 1, &["37"][..]), (RETENTION, &[])] {
+        let mut told = told();
+        told.look(&with_offset(empty.clone()));
+        told.pass(after);
+        told.look(&empty);
+        assert_eq!(told.broken(), expected, "an empty group's offset is gone after {after} s");
+    }
+    for (after, expected) in [(RETENTION + CHECK, &[][..]), (RETENTION + CHECK + 3, &["37"])] {
+        let mut told = told();
+        told.pass(after);
+        told.look(&with_offset(empty.clone()));
+        assert_eq!(told.broken(), expected, "an empty group's offset is there after {after} s");
+    }
+    // A stable group's stays for ever.
+    let stable = group(StateName::Stable, "range", &[("m", &[0])]);
+    let mut told = told();
+    told.pass(2 * RETENTION);
+    told.look(&with_offset(stable.clone()));
+    told.look(&stable);
+    assert_eq!(told.broken(), ["37"]);
+}
