@@ -172,8 +172,15 @@ impl Checker {
                 self.consumed(at, actor, (topic.clone(), *partition), records);
             }
             ActorEvent::Assigned { generation, partitions } => self.assigned(at, actor, *generation, partitions),
-            ActorEvent::Revoked { .. } | ActorEvent::Lost { .. } | ActorEvent::Gone => {
+            ActorEvent::Revoked { .. } | ActorEvent::Lost { .. } => {
                 self.members.remove(&actor);
+            }
+            ActorEvent::Gone => {
+                self.members.remove(&actor);
+                // A static member may come back to what it had, in the same generation.
+                for owners in self.owners.values_mut() {
+                    owners.retain(|_, owner| *owner != actor);
+                }
             }
             ActorEvent::Positioned { topic, partition, offset, .. } => {
                 let member = self.members.entry(actor).or_default();
