@@ -69,7 +69,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         if parked.ctx.api_version >= 13 {
             answer.topic_id = data.topic_id;
         } else {
-            answer.name = data.name.clone();
+            // A copy: the answer waits, and a slice would keep the whole frame.
+            answer.name = StrBytes::from(data.name.as_str());
         }
         answer.partition_responses.reserve_exact(data.partition_data.len());
         for partition in &data.partition_data {

@@ -168,7 +168,8 @@ pub(crate) fn add_partition(
     };
     let index = known.unwrap_or_else(|| {
         let mut topic = OffsetCommitResponseTopic::default();
-        topic.name = name.clone();
+        // A copy: the answer waits for the store, and a slice would keep the whole frame.
+        topic.name = StrBytes::from(name.as_str());
         topic.topic_id = id;
         topics.push(topic);
         topics.len() - 1

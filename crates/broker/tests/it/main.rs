@@ -5,6 +5,7 @@ mod configs;
 mod fetch;
 mod groups;
 mod harness;
+mod parked;
 mod produce;
 mod restart;
 mod topics;

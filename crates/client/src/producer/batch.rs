@@ -120,14 +120,15 @@ impl Batch {
         }
         let rest = self.records.split_off(self.records.len() / 2);
         let second = self.stamp.map(|stamp| Stamp { order: stamp.order + self.records.len() as u64, ..stamp });
-        let (created, attempts) = (self.created, self.attempts + 1);
+        let created = self.created;
         let part = |records: Vec<Queued>, stamp| Self {
             size: OVERHEAD + records.iter().map(|record| record.size).sum::<u64>(),
             records,
             stamp,
             created,
             full: true,
-            attempts,
+            // As if they had not been tried: a split is no retry.
+            attempts: 0,
             not_before: Instant::ZERO,
             encoded: None,
         };
