@@ -3,9 +3,9 @@
 //! records is a bar, the rest a dot.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use shore_base::collections::BTreeMap;
 use shore_view::api::Kind;
 use shore_view::model::Exchange;
 use wasm_bindgen::prelude::*;

@@ -1,8 +1,7 @@
 //! The cluster's clients, kept beside it as script lines: they go on after a reload.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use shore_base::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_sim::Action;
 use shore_sim::action::{ConsumerSpec, ProducerSpec};
 

@@ -1,9 +1,9 @@
 //! The running cluster: a world with a real store behind it, paced by real time.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{NodeId, Uuid, Wall};
 use shore_broker::{Durability, NodeConfig};
 use shore_log::storage::{FileName, StoreError, StoreOp, StoreReply, StoreRequest};

@@ -1,9 +1,8 @@
 //! What a store held when it was opened: the node reads old batches only when a client asks for them,
 //! the tapes show them at once.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_broker::view::NodeView;
 use shore_log::storage::{FileName, ReadRange, StoreReply, StoreRequest, Token};
 use shore_view::model::{Batch, Partition, Screen};

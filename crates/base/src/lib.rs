@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws entropy or allocates an id from the environment: a host feeds
 //! time and seeds in, so a run can be replayed from its inputs.
 
+pub mod collections;
 mod id;
 mod random;
 mod time;

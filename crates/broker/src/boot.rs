@@ -1,9 +1,10 @@
 //! Booting: a node finds out what its files say, and makes the first ones if there are none.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Random, Uuid, Wall};
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreOp, StoreReply, StoreRequest, Token};
 use shore_log::{Log, LogConfig, Recovery};

@@ -4,11 +4,12 @@
 //! told from outside: Produce requests that follow one another are all taken up, so that one store
 //! covers them. Their answers leave in the order in which they came.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::ConnId;
+use shore_base::collections::BTreeMap;
 use shore_wire::frame::Frame;
 
 use crate::api::{RequestContext, RequestId};

@@ -2,10 +2,10 @@
 //!
 //! The controller and every broker hold one, each built by nothing but [`MetadataImage::apply`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shore_base::Uuid;
+use shore_base::collections::BTreeMap;
 use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord};
 
 use crate::config::{ConfigMap, Dynamic};

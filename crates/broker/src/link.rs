@@ -2,9 +2,10 @@
 //!
 //! Inside a combined node they arrive without latency; nothing here relies on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_wire::frame;
 use shore_wire::messages::KafkaRequest;
 

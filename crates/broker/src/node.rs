@@ -1,9 +1,10 @@
 //! A node: the machine that a host drives.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_log::Read;
 use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest, Token};

@@ -1,8 +1,8 @@
 //! A node as screens and tests see it: plain data, at one moment.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, NodeId, Uuid};
 use shore_log::{BatchHeader, SegmentInfo};
 

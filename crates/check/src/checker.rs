@@ -1,11 +1,11 @@
 //! What must hold, checked on every event of a world. The rules are numbered as in the project's list of
 //! invariants of a Kafka cluster; those here are the ones that apply to a single node.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
 use core::time::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;

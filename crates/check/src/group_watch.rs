@@ -1,8 +1,7 @@
 //! Promises to the members of groups: who is let go and when, who gets what, and whose offsets stay.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use core::time::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, StateName};

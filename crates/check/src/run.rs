@@ -1,11 +1,11 @@
 //! One run: a node, producers and a group under faults, all drawn from a seed; then everything heals and
 //! must come to rest; then everything is read and compared with what was promised.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use core::time::Duration;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, NodeId, Random, Uuid};
 use shore_broker::{Durability, NodeConfig};
 use shore_client::{Acks, Assignor, OffsetReset};

@@ -1,9 +1,8 @@
 //! Promises that can be seen on the wire: what a node answered once binds its later answers.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use core::time::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant};
 use shore_wire::api::ApiKey;
 use shore_wire::batch::BatchView;

@@ -3,9 +3,9 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, NodeId};
 use shore_broker::Durability;
 use shore_broker::event::Event as NodeEvent;

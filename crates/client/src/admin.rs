@@ -1,10 +1,11 @@
 //! An admin client: one request per call, sent to whom it concerns, tried again where that helps.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use core::time::Duration;
 use shore_base::Instant;
+use shore_base::collections::BTreeMap;
 use shore_wire::frame::decode_response;
 use shore_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use shore_wire::messages::delete_topics_request::DeleteTopicState;

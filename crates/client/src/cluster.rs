@@ -1,7 +1,6 @@
 //! What a client knows of the cluster.
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_wire::messages::{MetadataResponse, Uuid};
 
 /// A topic's partition.

@@ -1,9 +1,10 @@
 //! Connections, versions and metadata: what producer, consumer and admin share. Kafka's `NetworkClient`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use core::time::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Random};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{Frame, decode_response, encode_request, response_correlation_id};

@@ -1,8 +1,7 @@
 //! A world of one node, its outside connections, and the files if they are kept in memory.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, Wall};
 use shore_log::memory::MemoryStore;
 use shore_sim::{Action, Disk, Outward, World};

@@ -1,8 +1,7 @@
 //! What a cluster is told at its start.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, NodeId, Uuid, Wall};
 use shore_broker::{Durability, Node, NodeConfig};
 

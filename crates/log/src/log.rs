@@ -1,9 +1,10 @@
 //! One partition's log.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeSet;
 use shore_base::{Random, Uuid, Wall};
 
 use crate::config::LogConfig;

@@ -2,11 +2,11 @@
 //!
 //! A clone is cheap: the bytes are shared, a map of files is copied.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use shore_base::Random;
+use shore_base::collections::BTreeMap;
 
 use crate::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest};
 

@@ -4,9 +4,8 @@
 //! the store) is kept, and its ops are emitted again until they are taken. Either way the files go back
 //! before they go on, the newest first, so that at every moment they hold a prefix of what was emitted.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeSet;
 
 use crate::log::{Log, Undo, txn_index_op};
 use crate::segment::Kind;

@@ -1,10 +1,10 @@
 //! What a partition knows of the producers that write to it: the last batches of each, by which a
 //! retry is told from a gap, and the transactions that are open.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use shore_base::collections::BTreeMap;
 use shore_wire::crc32c::crc32c;
 use shore_wire::error::ErrorCode;
 

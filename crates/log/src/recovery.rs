@@ -6,10 +6,10 @@
 //! Indexes, snapshots and the epoch checkpoint that are stale, absent or damaged cost a longer scan
 //! and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Uuid, Wall};
 use shore_wire::batch::BATCH_HEADER;
 

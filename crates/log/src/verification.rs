@@ -2,8 +2,7 @@
 //! transaction only when the coordinator has said that the transaction is open: otherwise a late request
 //! could begin one that nobody ends.
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_wire::error::ErrorCode;
 
 use crate::header::BatchHeader;

@@ -1,6 +1,6 @@
 //! The command line of `shore`.
 
-use std::collections::BTreeMap;
+use shore_base::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 

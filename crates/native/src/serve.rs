@@ -1,6 +1,6 @@
 //! `shore serve`: from the command line to a running host.
 
-use std::collections::BTreeMap;
+use shore_base::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;

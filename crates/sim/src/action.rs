@@ -1,10 +1,9 @@
 //! Everything that can be done to a world, as plain data. The page's buttons, the tests' scripts and
 //! the random swarms all speak it; `script.rs` gives it a text form.
 
-use std::collections::BTreeMap;
-
 use core::time::Duration;
 use shore_base::NodeId;
+use shore_base::collections::BTreeMap;
 use shore_client::{Acks, Assignor, OffsetReset};
 use shore_wire::compress::Codec;
 

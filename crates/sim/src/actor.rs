@@ -1,9 +1,10 @@
 //! Clients with a script of their own: a producer with a rate, a member with a pace, an admin.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use core::time::Duration;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, Random, Wall};
 use shore_client::{
     Admin, AdminCall, AdminEvent, AdminResult, CallId, ClientConfig, Consumer, ConsumerConfig, ConsumerEvent, Input,

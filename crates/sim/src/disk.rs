@@ -1,9 +1,10 @@
 //! Disks. A node's disk is either a real store outside of the world or a model carried out in it:
 //! every request takes virtual time, and a crash leaves what a real disk may leave.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use core::time::Duration;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Random};
 use shore_log::memory::MemoryStore;
 use shore_log::storage::{FileName, StoreError, StoreOp, StoreReply, StoreRequest};
@@ -386,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_kill_leaves_what_was_done_and_a_prefix_of_what_was_not() {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = shore_base::collections::BTreeSet::new();
         for seed in 0..200 {
             let mut disk = ModelDisk::new(DiskModel::default());
             store(&mut disk, 1, vec![append(0, b"done-")]);
@@ -420,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_failing_disk_leaves_a_prefix_of_what_it_refused() {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = shore_base::collections::BTreeSet::new();
         for seed in 0..200 {
             let mut disk = ModelDisk::new(DiskModel { fault: Some(DiskFault::Failing), ..DiskModel::default() });
             store(&mut disk, 1, vec![append(0, b"one"), append(3, b"two"), StoreOp::Sync]);

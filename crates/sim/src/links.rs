@@ -3,9 +3,10 @@
 //! A connection of an actor takes its link's latency for every message, each way, in order. One of the
 //! outside world has no link: what it brings is handed to the node at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use core::time::Duration;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, NodeId, Random};
 
 use crate::actor::ActorId;

@@ -1,8 +1,7 @@
 //! What is going to happen, in the order in which it will.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, NodeId};
 
 use crate::action::Action;

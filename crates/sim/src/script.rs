@@ -11,11 +11,11 @@
 //! Parsing is strict: an unknown verb, an unknown or missing field or a bad value is an error that says
 //! what was wrong and what would be right.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use core::time::Duration;
 use shore_base::NodeId;
+use shore_base::collections::BTreeMap;
 use shore_client::{Acks, Assignor, OffsetReset};
 use shore_wire::compress::Codec;
 

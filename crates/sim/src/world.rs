@@ -1,8 +1,9 @@
 //! The world: nodes, disks, links and clients on one virtual clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, NodeId, Random, Wall};
 use shore_broker::{Input, Node, NodeConfig, Output, Role};
 use shore_log::storage::{StoreOp, StoreReply, StoreRequest};

@@ -1,10 +1,10 @@
 //! The world's events as exchanges of requests and responses, and the frames of the last ones for
 //! whoever wants to look into them.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant};
 use shore_sim::{Event, EventKind};
 use shore_wire::frame::{decode_request_head, response_correlation_id};

@@ -10,7 +10,7 @@ pub use split::{FrameError, FrameSplitter};
 pub use crate::codec::DecodeError;
 
 use bytes::{Bytes, BytesMut};
-use kafka_wire_core::{ApiVersion, DecodeLimits, KafkaDecode, KafkaEncode, StrBytes};
+use kafka_wire_core::{ApiVersion, DecodeLimits, Decoder, Encoder, KafkaDecode, KafkaEncode, StrBytes};
 
 use crate::api::{ApiKey, request_header_version, response_header_version};
 use crate::codec::{Reader, Writer};
@@ -210,24 +210,32 @@ pub fn decode_response_head(api: ApiKey, version: i16, frame: &Bytes) -> Result<
 }
 
 fn decode_message<M: KafkaDecode>(body: Bytes, version: i16) -> Result<M, DecodeError> {
+    let mut decoder = decoder(body)?;
+    let message = M::decode(&mut decoder, ApiVersion::new(version))?;
+    decoder.finish()?;
+    Ok(message)
+}
+
+fn decoder(body: Bytes) -> Result<Decoder, DecodeError> {
     // No element of an array takes less than a byte, so the body itself bounds every count.
     let mut limits = DecodeLimits::default();
     limits.max_frame_bytes = body.len();
     limits.max_string_bytes = body.len();
     limits.max_bytes_bytes = body.len();
     limits.max_array_elements = body.len();
-    Ok(M::decode_from_bytes(body, ApiVersion::new(version), limits)?)
+    Ok(Decoder::new(body, limits)?)
 }
 
 /// The length prefix and head in `head`, then the message, with the prefix filled in.
 fn encode_message<M: KafkaEncode>(head: Writer, version: i16, message: &M) -> Result<Frame, EncodeError> {
-    let mut buffer = BytesMut::from(Bytes::from(head.into_vec()));
-    message.encode_into(&mut buffer, ApiVersion::new(version))?;
+    let mut buffer = BytesMut::from(head.into_bytes());
+    // Not `encode_into`: it finds the length first, for which all writers are compiled once more.
+    message.encode(&mut Encoder::new(&mut buffer), ApiVersion::new(version))?;
     sealed(buffer)
 }
 
 fn with_body(head: Writer, body: &[u8]) -> Result<Frame, EncodeError> {
-    let mut buffer = BytesMut::from(Bytes::from(head.into_vec()));
+    let mut buffer = BytesMut::from(head.into_bytes());
     buffer.extend_from_slice(body);
     sealed(buffer)
 }

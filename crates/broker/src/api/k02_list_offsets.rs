@@ -4,10 +4,9 @@
 //! with the largest timestamp (version 7 on), -4 earliest on the broker's disk (8 on), -5 latest in the
 //! remote tier (9 on), -6 earliest not yet copied there (11 on); there is no remote tier.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use shore_base::Uuid;
+use shore_base::collections::BTreeSet;
 use shore_log::storage::ReadRange;
 use shore_log::{Lookup, TimestampOffset};
 use shore_wire::codec::DecodeError;

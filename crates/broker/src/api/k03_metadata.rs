@@ -5,10 +5,9 @@
 //! the request (from version 4 on) and the broker allow it: this request is still told that it is
 //! unknown, as in Kafka, and the client asks again.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use shore_base::Uuid;
+use shore_base::collections::BTreeSet;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::metadata_response::{

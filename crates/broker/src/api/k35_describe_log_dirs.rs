@@ -2,9 +2,8 @@
 //!
 //! How large the disk is, and what of it is free, only a host knows: both are -1, which is Kafka's word for unknown.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_wire::codec::DecodeError;
 use shore_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,

@@ -4,9 +4,8 @@
 //! Resources that are refused here are left out of what the controller is asked; the answer has all of them, in the
 //! order in which they were given.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_wire::api::ApiKey;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;

@@ -1,10 +1,9 @@
 //! DescribeTopicPartitions (75): topics and their partitions by name, a bounded number of partitions at a time; a
 //! cursor says where the next request goes on.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use shore_base::Uuid;
+use shore_base::collections::BTreeSet;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::describe_topic_partitions_response::{

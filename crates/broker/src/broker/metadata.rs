@@ -1,10 +1,10 @@
 //! Following the metadata log: topics and configs are learned only here.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::Uuid;
+use shore_base::collections::BTreeSet;
 use shore_log::storage::StoreOp;
 use shore_log::{LogConfig, Recovery};
 use shore_wire::batch::batches;

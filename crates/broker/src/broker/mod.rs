@@ -5,10 +5,11 @@ mod lifecycle;
 mod metadata;
 mod serving;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Random, Uuid, Wall};
 use shore_log::Recovery;
 use shore_log::storage::{FileEntry, ReadRange, StoreOp};

@@ -1,10 +1,9 @@
 //! What happens to parked requests: the controller answers, the store answers, time passes, a
 //! connection is gone.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use shore_base::Duration;
+use shore_base::collections::BTreeSet;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame;
 use shore_wire::messages::CreateTopicsResponse;

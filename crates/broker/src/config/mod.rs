@@ -5,8 +5,7 @@ mod broker;
 mod group;
 mod topic;
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_log::{CleanupPolicy, Compression, LogConfig};
 use shore_wire::batch::TimestampType;
 use shore_wire::error::ErrorCode;

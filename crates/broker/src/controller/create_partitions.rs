@@ -1,7 +1,6 @@
 //! CreatePartitions: more partitions for topics that are there.
 
-use std::collections::BTreeSet;
-
+use shore_base::collections::BTreeSet;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use shore_wire::messages::create_partitions_response::CreatePartitionsTopicResult;

@@ -1,8 +1,7 @@
 //! CreateTopics: names, configs, placement.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use shore_base::Uuid;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::create_topics_request::CreatableTopic;
 use shore_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};

@@ -1,8 +1,7 @@
 //! DeleteTopics, by name and by id.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use shore_base::Uuid;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::delete_topics_response::DeletableTopicResult;
 use shore_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};

@@ -13,10 +13,11 @@ mod fetch;
 mod placement;
 mod producer_ids;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Random, Uuid, Wall};
 use shore_log::storage::StoreOp;
 use shore_log::{Log, Origin, Read};

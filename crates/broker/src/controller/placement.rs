@@ -1,8 +1,7 @@
 //! Which brokers hold a partition.
 
-use std::collections::BTreeMap;
-
 use shore_base::Uuid;
+use shore_base::collections::BTreeMap;
 use shore_wire::error::ErrorCode;
 use shore_wire::records::metadata::{MetadataRecord, PartitionRecord};
 

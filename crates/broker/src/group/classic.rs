@@ -1,9 +1,9 @@
 //! One classic group: its members, their votes, its generation.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Duration, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::join_group_response::JoinGroupResponseMember;

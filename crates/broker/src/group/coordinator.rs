@@ -1,8 +1,8 @@
 //! The machine: which partitions it leads, what is due, who is asked.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Random, Uuid, Wall};
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;

@@ -1,7 +1,6 @@
 //! OffsetFetch.
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;

@@ -1,8 +1,8 @@
 //! Committed offsets, as they were last written and as they are safe.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{Uuid, Wall};
 use shore_wire::messages::StrBytes;
 use shore_wire::records::group::OffsetCommitValue;

@@ -1,9 +1,10 @@
 //! What one partition of `__consumer_offsets` holds, and the writes to it that are not safe yet.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Random, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::{JoinGroupResponse, SyncGroupResponse};

@@ -1,9 +1,9 @@
 //! The states of a classic group.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shore_base::Duration;
+use shore_base::collections::BTreeSet;
 
 use super::timer::TimerId;
 

@@ -1,9 +1,9 @@
 //! SyncGroup: the leader's assignment on its way to the members.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::{StrBytes, SyncGroupRequest, SyncGroupResponse};

@@ -1,8 +1,8 @@
 //! Timers by due time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shore_base::collections::BTreeMap;
 use shore_base::{Duration, Instant};
 
 /// What is due.
@@ -63,8 +63,8 @@ impl Timers {
     }
 
     pub fn pop_due(&mut self, now: Instant) -> Option<(TimerId, Timer)> {
-        let entry = self.queue.first_entry().filter(|entry| entry.key().due <= now)?;
-        Some(entry.remove_entry())
+        self.queue.first_key_value().filter(|(id, _)| id.due <= now)?;
+        self.queue.pop_first()
     }
 
     pub fn next_due(&self) -> Option<(Instant, &'static str)> {

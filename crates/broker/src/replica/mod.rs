@@ -3,10 +3,10 @@
 pub(crate) mod partition;
 pub(crate) mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shore_base::Uuid;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_log::storage::StoreOp;
 
 pub(crate) use partition::{Partition, PartitionId, Stored, Waiter, directory_name};

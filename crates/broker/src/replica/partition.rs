@@ -1,8 +1,9 @@
 //! One partition that this broker leads: its log, and who waits for it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use shore_base::collections::BTreeSet;
 use shore_base::{Uuid, Wall};
 use shore_log::storage::FileName;
 use shore_log::{AppendError, Appended, BatchHeader, Log, LogConfig, Origin};

@@ -1,8 +1,7 @@
 //! Incremental fetch sessions (KIP-227): a consumer names its partitions once, and then only what changed; an answer
 //! leaves out the partitions of which there is nothing new to say.
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_base::{Duration, Instant, Random, Uuid};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::FetchRequest;

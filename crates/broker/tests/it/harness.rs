@@ -1,9 +1,9 @@
 //! A node on a memory store, and clients that speak frames to it.
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_broker::{Durability, Input, Node, NodeConfig, Output, Role};
 use shore_log::memory::MemoryStore;

@@ -2,10 +2,9 @@
 
 mod sticky;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use core::fmt;
+use shore_base::collections::BTreeMap;
 
 use crate::cluster::TopicPartition;
 

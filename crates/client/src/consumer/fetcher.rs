@@ -1,9 +1,8 @@
 //! Fetching: one request at a time to each broker, in sessions; what comes is kept until the owner asks.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use shore_base::Instant;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_wire::batch::{BatchError, Header, batches};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::decode_response;

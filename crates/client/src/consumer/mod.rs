@@ -12,12 +12,13 @@ mod offsets;
 mod position;
 pub mod protocol;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 use shore_base::Instant;
+use shore_base::collections::BTreeMap;
 
 pub use assignor::{Assignor, Member};
 

@@ -1,10 +1,9 @@
 //! Committing offsets, and finding where to begin.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use core::time::Duration;
 use shore_base::Instant;
+use shore_base::collections::BTreeMap;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::decode_response;
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};

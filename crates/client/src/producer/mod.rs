@@ -4,11 +4,12 @@ mod batch;
 mod partitioner;
 mod sender;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, Random};
 use shore_wire::compress::Codec;
 

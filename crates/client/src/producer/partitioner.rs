@@ -94,7 +94,7 @@ mod tests {
         let first = sticky.choose(&mut random, &available);
         sticky.appended(10, 30);
         assert_eq!(sticky.choose(&mut random, &available), first);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = shore_base::collections::BTreeSet::new();
         for _ in 0..200 {
             sticky.appended(30, 30);
             seen.insert(sticky.choose(&mut random, &available));

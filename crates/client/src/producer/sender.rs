@@ -3,10 +3,9 @@
 //! Order is kept so: a batch gets its sequence when it is first sent; one that comes back is sent again
 //! with the same bytes, and only when every batch before it is settled.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use shore_base::Instant;
+use shore_base::collections::BTreeMap;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::decode_response;
 use shore_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};

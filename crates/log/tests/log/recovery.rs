@@ -1,6 +1,5 @@
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Random, Uuid};
 use shore_log::storage::{ReadRange, StoreOp};
 use shore_log::{AbortedTransaction, LogConfig, Origin};

@@ -1,8 +1,7 @@
 //! The table of files, and how a store's ops become the keys of one transaction. No browser in here.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp};
 
 /// Appends of one turn to one file become one value up to this size.

@@ -1,10 +1,9 @@
 //! A store: rexie opens and reads it, a second connection writes it.
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 use js_sys::{Array, Uint8Array};
 use rexie::{KeyRange, ObjectStore, Rexie, TransactionMode};
+use shore_base::collections::BTreeMap;
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest, Token};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::DomException;

@@ -1,7 +1,6 @@
 //! Where a tab keeps its cluster: in IndexedDB, or in memory where the browser keeps nothing for it.
 
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_log::memory::MemoryStore;
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreReply, StoreRequest};
 

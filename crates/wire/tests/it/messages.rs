@@ -1,12 +1,11 @@
 //! Every API in all its versions and both directions, against an independent codec (kafka-protocol).
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey as TheirKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::{Decodable, Encodable};
 use kafka_wire_core::{ApiVersion, DecodeLimits, Decoder, KafkaDecode};
 use shore_base::Random;
+use shore_base::collections::BTreeMap;
 use shore_wire::api::{ApiKey, Versions, request_header_version, response_header_version};
 use shore_wire::frame::{
     LENGTH_PREFIX, decode_request, decode_request_head, decode_response, encode_request, encode_response,

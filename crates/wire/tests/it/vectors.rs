@@ -1,11 +1,11 @@
 //! Every message as Apache Kafka's own classes write it (tests/wire/messages, by Messages.java).
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 
 use bytes::Bytes;
 use kafka_wire_core::{ApiVersion, DecodeLimits};
+use shore_base::collections::BTreeMap;
 use shore_wire::api::{ApiKey, Versions};
 use shore_wire::messages::{KafkaMessage, KafkaRequest, KafkaResponse};
 

@@ -4,9 +4,8 @@ mod large;
 mod swarm;
 mod transcript;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_base::{Duration, Instant, Random, Wall};
 use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;

@@ -1,10 +1,10 @@
 //! Members at random: they join, sync, heartbeat, commit, leave, fall silent and come back, the store
 //! fails and the coordinator restarts. Whatever happens, the promises of a group hold.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Duration, Instant, Random, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::join_group_request::JoinGroupRequestProtocol;

@@ -4,9 +4,8 @@
 //! was given out, to a client called `a`. Lines that begin with `=` are what is expected. Everything
 //! goes through frames of the version that a line names with `v=` (the newest otherwise).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use shore_base::collections::BTreeMap;
 use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{self, Frame};

@@ -5,7 +5,7 @@
 //! they have. Both come to what Java's assignor comes to, as a group whose members are led by different
 //! clients must not shuffle at each change of its leader.
 
-use std::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::{BTreeMap, BTreeSet};
 
 use super::{Assignment, Member, give};
 use crate::cluster::TopicPartition;
