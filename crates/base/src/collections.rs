@@ -1,10 +1,12 @@
-//! Ordered maps and sets with the interface of the standard library's, for a fraction of its code.
+//! Ordered maps, sets and sorting with the interface of the standard library's, for a fraction of its code.
 //!
-//! A program compiles a map's code once for every pair of types that it keeps. Here that is a binary
-//! search and what `Vec` does; the standard library's trees come to some ten times as many bytes.
+//! A program compiles a map's code once for every pair of types that it keeps. Here that is little more
+//! than what `Vec` does; the standard library's trees come to some ten times as many bytes.
 
 mod map;
 mod set;
+mod sort;
 
 pub use map::{BTreeMap, Entry};
 pub use set::BTreeSet;
+pub use sort::sort_by;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, sort_by};
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_log::Read;
 use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest, Token};
@@ -549,7 +549,7 @@ impl Node {
         if let Some(machines) = self.machines() {
             let mut covered: Vec<PartitionId> = flight.covered.iter().map(|stored| stored.id).collect();
             covered.extend(machines.broker.replicas.dirty_ids());
-            covered.sort_unstable();
+            sort_by(&mut covered, Ord::cmp);
             covered.dedup();
             machines.controller.store_failed();
             machines.broker.store_failed(&covered);

@@ -3,10 +3,10 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shore_base::NodeId;
+use shore_base::collections::BTreeMap;
 use shore_broker::Durability;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, GroupView};

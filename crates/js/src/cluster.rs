@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     fn start(options: Options, wall_offset: Wall, memory: Option<MemoryStore>) -> Self {
-        let mut world = World::new(options.node.seed);
+        let mut world = World::without_clients(options.node.seed);
         world.set_wall(wall_offset);
         world.boot(options.node, Disk::External);
         Self {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::{BTreeMap, BTreeSet, sort_by};
 use shore_base::{Uuid, Wall};
 use shore_wire::batch::BATCH_HEADER;
 
@@ -202,7 +202,7 @@ impl Recovery {
                 None => {}
             }
         }
-        self.snapshots.sort_unstable();
+        sort_by(&mut self.snapshots, Ord::cmp);
         self.log.snapshots = BTreeSet::from_iter(self.snapshots.iter().copied());
         // Indexes without a log are left over from a deletion or from a roll that was not finished.
         let orphans: Vec<i64> =

@@ -123,7 +123,7 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
         ground.store.settle();
         // A node that broke gets other ids than the one before it.
         let config = NodeConfig { seed: seed.wrapping_add(run), ..config.clone() };
-        let mut world = World::new(config.seed);
+        let mut world = World::without_clients(config.seed);
         world.set_wall(clock::wall());
         world.boot(config, Disk::External);
         let ready_line = ready_line.clone();

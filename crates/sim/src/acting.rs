@@ -19,8 +19,57 @@ use crate::world::World;
 const ADMIN: &str = "admin";
 const CONSOLE: &str = "console";
 
+/// What happens to a world's own clients, or is asked of them.
+pub(crate) enum ClientWork {
+    Act(Action),
+    Wake(ActorId),
+    Connected(ConnId),
+    Answered(ConnId, Bytes),
+    Closed(ConnId),
+}
+
+/// Does it, or says why not.
+pub(crate) type Clients = fn(&mut World, ClientWork) -> Result<(), String>;
+
+pub(crate) fn clients(world: &mut World, work: ClientWork) -> Result<(), String> {
+    match work {
+        ClientWork::Act(action) => return world.act_on_clients(action),
+        ClientWork::Wake(actor) => world.wake_actor(actor),
+        ClientWork::Connected(conn) => world.actor_connected(conn),
+        ClientWork::Answered(conn, frame) => world.actor_answered(conn, frame),
+        ClientWork::Closed(conn) => world.actor_closed(conn),
+    }
+    Ok(())
+}
+
 impl World {
     pub(crate) fn perform(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::KillNode { node } => self.running(node).map(|()| self.kill_node(node, false))?,
+            Action::LosePower { node } => self.running(node).map(|()| self.kill_node(node, true))?,
+            Action::StopNode { node } => self.running(node).map(|()| self.stop_node(node))?,
+            Action::StartNode { node } => match self.nodes.get(&node) {
+                None => return Err(format!("there is no node {node}")),
+                Some(slot) if !slot.is_down() => return Err(format!("node {node} runs already")),
+                Some(_) => self.start_node(node),
+            },
+            Action::CrashInCalls { node, calls, power } => {
+                self.model_disk(node)?.crash_in(calls);
+                if let Some(slot) = self.nodes.get_mut(&node) {
+                    slot.crash_takes_power = power;
+                }
+            }
+            Action::SlowDisk { node, latency } => self.model_disk(node)?.model.latency = latency,
+            Action::FillDisk { node } => self.model_disk(node)?.model.fault = Some(DiskFault::Full),
+            Action::FailDisk { node } => self.model_disk(node)?.model.fault = Some(DiskFault::Failing),
+            Action::HealDisk { node } => self.model_disk(node)?.model.fault = None,
+            Action::SetSpeed(speed) => self.speed = speed,
+            action => return (self.clients)(self, ClientWork::Act(action)),
+        }
+        Ok(())
+    }
+
+    fn act_on_clients(&mut self, action: Action) -> Result<(), String> {
         let clock = self.clock();
         match action {
             Action::CreateTopic { topic, partitions, replication, configs } => {
@@ -74,20 +123,6 @@ impl World {
                 self.remove_actor(id);
             }
             Action::Send(record) => self.send_from_console(clock, record)?,
-            Action::KillNode { node } => self.running(node).map(|()| self.kill_node(node, false))?,
-            Action::LosePower { node } => self.running(node).map(|()| self.kill_node(node, true))?,
-            Action::StopNode { node } => self.running(node).map(|()| self.stop_node(node))?,
-            Action::StartNode { node } => match self.nodes.get(&node) {
-                None => return Err(format!("there is no node {node}")),
-                Some(slot) if !slot.is_down() => return Err(format!("node {node} runs already")),
-                Some(_) => self.start_node(node),
-            },
-            Action::CrashInCalls { node, calls, power } => {
-                self.model_disk(node)?.crash_in(calls);
-                if let Some(slot) = self.nodes.get_mut(&node) {
-                    slot.crash_takes_power = power;
-                }
-            }
             Action::CutLink { actor, node } => {
                 let key = (self.find_actor(&actor)?, node);
                 self.links.cut(key);
@@ -106,11 +141,7 @@ impl World {
                     }
                 }
             },
-            Action::SlowDisk { node, latency } => self.model_disk(node)?.model.latency = latency,
-            Action::FillDisk { node } => self.model_disk(node)?.model.fault = Some(DiskFault::Full),
-            Action::FailDisk { node } => self.model_disk(node)?.model.fault = Some(DiskFault::Failing),
-            Action::HealDisk { node } => self.model_disk(node)?.model.fault = None,
-            Action::SetSpeed(speed) => self.speed = speed,
+            _ => unreachable!("the others are not about clients"),
         }
         Ok(())
     }
@@ -210,7 +241,7 @@ impl World {
         sent
     }
 
-    pub(crate) fn wake_actor(&mut self, id: ActorId) {
+    fn wake_actor(&mut self, id: ActorId) {
         let clock = self.clock();
         if let Some(actor) = self.actors.get_mut(&id) {
             actor.handle(clock, Input::Wake);
@@ -219,7 +250,7 @@ impl World {
     }
 
     /// Lets an actor do what it does, and carries out what it wants done.
-    pub(crate) fn drive_actor(&mut self, id: ActorId) {
+    fn drive_actor(&mut self, id: ActorId) {
         let clock = self.clock();
         if let Some(actor) = self.actors.get_mut(&id) {
             actor.live(clock);
@@ -289,11 +320,11 @@ impl World {
         self.send_over(conn, Direction::ToNode, Pending::ClosedForNode { conn });
     }
 
-    pub(crate) fn actor_connected(&mut self, conn: ConnId) {
+    fn actor_connected(&mut self, conn: ConnId) {
         self.tell_actor(conn, |local| Input::Connected { conn: local });
     }
 
-    pub(crate) fn actor_answered(&mut self, conn: ConnId, frame: Bytes) {
+    fn actor_answered(&mut self, conn: ConnId, frame: Bytes) {
         if self.watch.is_on() {
             let cause = self.watch.add(self.now, || EventKind::ResponseArrived { conn, frame: frame.clone() });
             self.watch.cause = cause;
@@ -301,7 +332,7 @@ impl World {
         self.tell_actor(conn, |local| Input::Response { conn: local, frame });
     }
 
-    pub(crate) fn actor_closed(&mut self, conn: ConnId) {
+    fn actor_closed(&mut self, conn: ConnId) {
         self.tell_actor(conn, |local| Input::Closed { conn: local });
         let Some(connection) = self.links.get(conn) else { return };
         if let End::Actor { actor, local } = connection.end

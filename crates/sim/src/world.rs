@@ -9,6 +9,7 @@ use shore_broker::{Input, Node, NodeConfig, Output, Role};
 use shore_log::storage::{StoreOp, StoreReply, StoreRequest};
 use shore_wire::frame::{Frame, response_correlation_id};
 
+use crate::acting::{self, ClientWork, Clients};
 use crate::action::Action;
 use crate::actor::{Actor, ActorId};
 use crate::disk::{Disk, ModelDisk};
@@ -53,6 +54,8 @@ pub struct World {
     pub(crate) links: Links,
     pub(crate) actors: BTreeMap<ActorId, Actor>,
     pub(crate) next_actor: u32,
+    /// Nothing else leads to the clients' code, so a program whose worlds have none does not carry it.
+    pub(crate) clients: Clients,
     pub(crate) queue: Queue,
     outward: VecDeque<Outward>,
     pub(crate) watch: Watch,
@@ -68,6 +71,11 @@ const DEFAULT_WALL: Wall = Wall::from_millis(1_767_225_600_000);
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        Self { clients: acting::clients, ..Self::without_clients(seed) }
+    }
+
+    /// A world whose clients are all outside: it has none of its own and takes no actions that are theirs.
+    pub fn without_clients(seed: u64) -> Self {
         Self {
             seed,
             now: Instant::ZERO,
@@ -77,6 +85,7 @@ impl World {
             links: Links::new(seed),
             actors: BTreeMap::new(),
             next_actor: 1,
+            clients: |_, _| Err("this world has no clients of its own".to_owned()),
             queue: Queue::default(),
             outward: VecDeque::new(),
             watch: Watch::default(),
@@ -272,12 +281,17 @@ impl World {
                     }
                     Sleeper::Actor(actor) => {
                         self.trace.note(self.now, Mark::Wake, &[1, u64::from(actor.0)], &[]);
-                        self.wake_actor(actor);
+                        self.tell_clients(ClientWork::Wake(actor));
                     }
                 }
             }
         }
         self.watch.cause = None;
+    }
+
+    fn tell_clients(&mut self, work: ClientWork) {
+        // Only an action can be refused.
+        let _ = (self.clients)(self, work);
     }
 
     fn check_restless(&mut self, sleeper: Sleeper, reason: &str) {
@@ -293,7 +307,7 @@ impl World {
     fn do_pending(&mut self, pending: Pending) {
         match pending {
             Pending::Dialled { conn } => self.dialled(conn),
-            Pending::Accepted { conn } => self.actor_connected(conn),
+            Pending::Accepted { conn } => self.tell_clients(ClientWork::Connected(conn)),
             Pending::Request { conn, frame, .. } => {
                 let Some(connection) = self.links.get(conn) else { return };
                 let node = connection.node;
@@ -301,8 +315,8 @@ impl World {
                     self.arrive(node, conn, frame);
                 }
             }
-            Pending::Response { conn, frame, .. } => self.actor_answered(conn, frame),
-            Pending::ClosedForClient { conn } => self.actor_closed(conn),
+            Pending::Response { conn, frame, .. } => self.tell_clients(ClientWork::Answered(conn, frame)),
+            Pending::ClosedForClient { conn } => self.tell_clients(ClientWork::Closed(conn)),
             Pending::ClosedForNode { conn } => {
                 let Some(connection) = self.links.remove(conn) else { return };
                 self.trace.note(self.now, Mark::Closed, &[0, conn.0], &[]);

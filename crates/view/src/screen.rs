@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use shore_base::Uuid;
+use shore_base::collections::sort_by;
 use shore_broker::group::{GroupView, MemberView};
 use shore_broker::view::{LogView, NodeView, PartitionView, TopicView};
 use shore_sim::snapshot::{ActorSnapshot, Doing, PartitionSnapshot, Snapshot};
@@ -107,7 +108,7 @@ fn groups(snapshot: &Snapshot, node: &NodeView) -> Vec<Rc<Group>> {
         for member in group.members.iter_mut().filter(|member| member.actor.is_some() && !member.running) {
             see_lag(Rc::make_mut(member), node);
         }
-        group.members.sort_by(|a, b| (&a.client_id, &a.member_id).cmp(&(&b.client_id, &b.member_id)));
+        sort_by(&mut group.members, |a, b| (&a.client_id, &a.member_id).cmp(&(&b.client_id, &b.member_id)));
     }
     groups.into_iter().map(Rc::new).collect()
 }

@@ -342,6 +342,15 @@ fn check_kind(kind: Kind, name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// A decimal number as Java prints it: with a fraction, and without zeros behind that.
+fn decimal(text: &str) -> String {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    match fraction.trim_end_matches('0') {
+        "" => format!("{whole}.0"),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
 fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
     let name = config.name;
     let refuse = |value: &str, why: String| Err(format!("Invalid value {value} for configuration {name}: {why}"));
@@ -360,9 +369,9 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
         Check::Fraction => {
             let fraction = text.parse::<f64>().expect("the type was checked");
             if fraction < 0.0 {
-                refuse(&format!("{fraction:?}"), "Value must be at least 0".to_owned())
+                refuse(&decimal(text), "Value must be at least 0".to_owned())
             } else if fraction > 1.0 {
-                refuse(&format!("{fraction:?}"), "Value must be no more than 1".to_owned())
+                refuse(&decimal(text), "Value must be no more than 1".to_owned())
             } else {
                 Ok(())
             }

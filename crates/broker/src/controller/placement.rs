@@ -1,7 +1,7 @@
 //! Which brokers hold a partition.
 
 use shore_base::Uuid;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, sort_by};
 use shore_wire::error::ErrorCode;
 use shore_wire::records::metadata::{MetadataRecord, PartitionRecord};
 
@@ -53,7 +53,7 @@ impl Controller {
             return invalid("The manual partition assignment includes an empty replica list.".to_owned());
         }
         let mut sorted = replicas.to_vec();
-        sorted.sort_unstable();
+        sort_by(&mut sorted, Ord::cmp);
         if let Some(replica) = sorted.iter().find(|replica| !self.image.brokers.contains_key(replica)) {
             return invalid(format!(
                 "The manual partition assignment includes broker {replica}, but no such broker is registered."

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::{BTreeMap, BTreeSet, sort_by};
 use shore_base::{Duration, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::join_group_response::JoinGroupResponseMember;
@@ -363,7 +363,8 @@ impl Group {
             }
         }
         let size = votes.len();
-        votes.sort_by_key(|(name, _)| java::hash_map_bucket(name, size));
+        let bucket = |(name, _): &(&Arc<str>, usize)| java::hash_map_bucket(name, size);
+        sort_by(&mut votes, |left, right| bucket(left).cmp(&bucket(right)));
         // `max_by_key` would prefer the last of equals.
         let most = votes.iter().map(|(_, count)| *count).max()?;
         votes.iter().find(|(_, count)| *count == most).map(|(name, _)| (*name).clone())

@@ -4,7 +4,7 @@ mod sticky;
 
 use bytes::Bytes;
 use core::fmt;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, sort_by};
 
 use crate::cluster::TopicPartition;
 
@@ -33,7 +33,7 @@ impl Assignor {
     /// `counts` has the partitions of every topic that is there.
     pub fn assign(self, counts: &BTreeMap<String, i32>, members: &[Member]) -> BTreeMap<String, Vec<TopicPartition>> {
         let mut members: Vec<&Member> = members.iter().collect();
-        members.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        sort_by(&mut members, |a, b| a.rank().cmp(&b.rank()));
         let mut assignment: BTreeMap<String, Vec<TopicPartition>> =
             members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
         match self {

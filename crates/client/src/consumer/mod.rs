@@ -18,7 +18,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 use shore_base::Instant;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, sort_by};
 
 pub use assignor::{Assignor, Member};
 
@@ -234,7 +234,7 @@ impl Consumer {
         assert!(self.config.group_id.is_some(), "a subscription needs a group.id");
         self.now = now;
         self.topics = topics.to_vec();
-        self.topics.sort();
+        sort_by(&mut self.topics, Ord::cmp);
         self.topics.dedup();
         for topic in &self.topics {
             self.network.want_topic(topic);

@@ -5,7 +5,7 @@
 //! they have. Both come to what Java's assignor comes to, as a group whose members are led by different
 //! clients must not shuffle at each change of its leader.
 
-use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::{BTreeMap, BTreeSet, sort_by};
 
 use super::{Assignment, Member, give};
 use crate::cluster::TopicPartition;
@@ -45,7 +45,7 @@ pub fn assign(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &
 impl<'a> Group<'a> {
     fn new(counts: &'a BTreeMap<String, i32>, members: &[&'a Member]) -> Self {
         let mut members = members.to_vec();
-        members.sort_by(|left, right| left.id.cmp(&right.id));
+        sort_by(&mut members, |left, right| left.id.cmp(&right.id));
         let of_topic = |(topic, count): (&String, &i32)| {
             (0..*count).map(|index| TopicPartition::new(topic.clone(), index)).collect::<Vec<_>>()
         };
@@ -101,7 +101,8 @@ impl<'a> Group<'a> {
     fn in_java_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.members.len()).collect();
         let size = order.len();
-        order.sort_by_key(|member| bucket(string_hash(&self.members[*member].id), size));
+        let bucket = |member: &usize| bucket(string_hash(&self.members[*member].id), size);
+        sort_by(&mut order, |left, right| bucket(left).cmp(&bucket(right)));
         order
     }
 }
@@ -134,8 +135,8 @@ impl<'a> Shares<'a> {
         self.keep_owned();
         let kept: BTreeSet<usize> = self.shares.iter().flatten().copied().collect();
         let free = (0..self.group.partitions.len()).filter(|partition| !kept.contains(partition));
-        self.below.sort_unstable();
-        self.at_least.sort_unstable();
+        sort_by(&mut self.below, Ord::cmp);
+        sort_by(&mut self.at_least, Ord::cmp);
         self.go_round(free.collect());
         self.shares
     }
@@ -145,10 +146,11 @@ impl<'a> Shares<'a> {
         for member in self.group.in_java_order() {
             let mut owned = self.group.owned[member].clone();
             // By number before topic, so that a topic does not stay with one member.
-            owned.sort_by_key(|partition| {
+            let key = |partition: &usize| {
                 let at = &self.group.partitions[*partition];
-                (at.partition, at.topic.clone())
-            });
+                (at.partition, &at.topic)
+            };
+            sort_by(&mut owned, |left, right| key(left).cmp(&key(right)));
             let most = self.least + usize::from(self.larger > 0);
             if owned.len() < self.least {
                 self.below.push(member);
@@ -242,7 +244,7 @@ impl<'a> Balance<'a> {
         };
         // Topics that few want come first.
         let mut all: Vec<usize> = (0..self.group.partitions.len()).collect();
-        all.sort_by_key(|partition| (takers(*partition), *partition));
+        sort_by(&mut all, |left, right| (takers(*left), left).cmp(&(takers(*right), right)));
         all.retain(|partition| takers(*partition) > 0);
         let contested: BTreeSet<usize> = all.iter().copied().filter(|partition| takers(*partition) > 1).collect();
         let mut free: Vec<usize> = all.iter().copied().filter(|partition| self.owner[*partition].is_none()).collect();
