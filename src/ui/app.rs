@@ -52,10 +52,10 @@ pub fn Page() -> Html {
                 <section class="stage-region" aria-label="Cluster">
                     <Stage screen={app.screen.clone()} selection={app.selection.clone()}
                         internal_shown={app.internal_shown} motion={(*motion).clone()}
-                        running={app.link == Link::Running} />
+                        running={app.link == Link::Running && app.screen.broker.ready} />
                 </section>
                 <section class="log-region" aria-label="Requests">
-                    <Log log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()}
+                    <Log any={!app.log.is_empty()} log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()}
                         selection={app.selection.clone()} />
                 </section>
                 <Panel app={Rc::new(app.clone())} />

@@ -13,6 +13,8 @@ use super::context::use_ui;
 
 #[derive(PartialEq, Properties)]
 pub struct LogProps {
+    /// There are requests, whether or not the filter shows one.
+    pub any: bool,
     pub log: Vec<Rc<Exchange>>,
     pub filter: Filter,
     pub selection: Option<Selection>,
@@ -47,7 +49,7 @@ pub fn Log(props: &LogProps) -> Html {
                     </tbody>
                 </table>
                 if props.log.is_empty() {
-                    <p class="log-empty">{ "No request that the filter lets through." }</p>
+                    <p class="log-empty">{ if props.any { "No request that the filter lets through." } else { "No requests yet." } }</p>
                 }
             </div>
         </>
@@ -115,7 +117,7 @@ fn Row(props: &RowProps) -> Html {
             <td>
                 <button aria-label={format!("{} version {}", api::name(exchange.api_key), exchange.version)}>
                     <i class={format!("swatch kind-{}", Kind::of(exchange.api_key).slug())}></i>
-                    { api::name(exchange.api_key) }
+                    <span class="name">{ api::name(exchange.api_key) }</span>
                     <span class="quiet small">{ format!("v{}", exchange.version) }</span>
                 </button>
             </td>

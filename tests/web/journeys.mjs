@@ -154,6 +154,10 @@ export const journeys = {
         await page.emulateMedia({ colorScheme });
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(overflow <= 0, `${width} px wide, and ${overflow} px too much`);
+        const cut = await page.locator('.log td:first-child, .log .number, .log .name').evaluateAll((cells) =>
+          cells.filter((cell) => cell.clientWidth > 0 && cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText),
+        );
+        assert.deepEqual(cut, [], `what the log cuts off at ${width} px`);
         await page.screenshot({ path: join(shots, `${width}-${colorScheme}.png`), fullPage: width === 360 });
       }
     }

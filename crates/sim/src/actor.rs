@@ -425,3 +425,65 @@ fn refusal(result: Result<AdminResult, shore_client::ClientError>) -> Option<Str
         Ok(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shore_base::{NodeId, Uuid};
+    use shore_broker::{Durability, NodeConfig};
+
+    use crate::action::{ConsumerSpec, ProducerSpec};
+    use crate::disk::{Disk, DiskModel};
+    use crate::snapshot::Doing;
+    use crate::{Action, World};
+    use shore_base::{Duration, Instant};
+
+    fn orders() -> World {
+        let mut world = World::new(7);
+        let config = NodeConfig {
+            node_id: NodeId(1),
+            cluster_id: Uuid([1; 16]),
+            directory: "n1/d0".into(),
+            advertised_host: "localhost".into(),
+            advertised_port: 9092,
+            static_configs: [("offsets.topic.replication.factor".to_owned(), "1".to_owned())].into(),
+            durability: Durability::Written,
+            cache_bytes: u64::MAX,
+            memory_ceiling_bytes: None,
+            seed: 7,
+        };
+        world.boot(config, Disk::Model(DiskModel::default()));
+        let configs = Default::default();
+        world.act(Action::CreateTopic { topic: "orders".into(), partitions: 2, replication: 1, configs }).unwrap();
+        world.act(Action::AddProducer(ProducerSpec::new("shop", "orders"))).unwrap();
+        world
+    }
+
+    /// What a member has read, and how many partitions it has.
+    fn of(world: &World, name: &str) -> (u64, usize) {
+        let actors = world.snapshot().actors;
+        let actor = actors.iter().find(|actor| actor.name == name).expect("it was added");
+        match &actor.doing {
+            Doing::Consuming { consumed, partitions, .. } => (*consumed, partitions.len()),
+            other => panic!("{name} does not consume: {other:?}"),
+        }
+    }
+
+    /// Until then the member has its partitions, and records have come to them.
+    const LATER: Instant = Instant::from_millis(30_000);
+
+    #[test]
+    fn a_paused_member_reads_nothing_of_what_it_is_given_later() {
+        let mut world = orders();
+        world.act(Action::AddConsumer(ConsumerSpec::new("away", "billing", "orders"))).unwrap();
+        world.act(Action::PauseConsumer { actor: "away".into() }).unwrap();
+        world.advance(LATER);
+        assert_eq!(of(&world, "away"), (0, 2), "paused before its first assignment");
+        world.act(Action::AddConsumer(ConsumerSpec::new("there", "billing", "orders"))).unwrap();
+        world.advance(LATER + Duration::from_secs(30));
+        assert_eq!(of(&world, "away"), (0, 1), "a rebalance does not wake it");
+        assert!(of(&world, "there").0 > 0);
+        world.act(Action::ResumeConsumer { actor: "away".into() }).unwrap();
+        world.advance(LATER + Duration::from_secs(60));
+        assert!(of(&world, "away").0 > 0);
+    }
+}
