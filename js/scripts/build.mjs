@@ -117,10 +117,15 @@ function buildTypes() {
   writeFileSync(join(dist, 'types-cjs', 'package.json'), '{ "type": "commonjs" }\n');
 }
 
+/** What a page may have to download for the core, as brotli makes it. */
+const CORE_CEILING = 400 * 1024;
+
 function reportSizes() {
   const wasm = readFileSync(join(dist, 'kafka-shore.wasm'));
   const host = readFileSync(join(dist, 'node.cjs'));
-  console.log(`wasm ${kib(wasm.length)}, brotli ${kib(brotli(wasm))}; JavaScript (CommonJS) ${kib(host.length)}, brotli ${kib(brotli(host))}`);
+  const core = brotli(wasm);
+  console.log(`wasm ${kib(wasm.length)}, brotli ${kib(core)}; JavaScript (CommonJS) ${kib(host.length)}, brotli ${kib(brotli(host))}`);
+  if (core > CORE_CEILING) throw new Error(`the core is ${kib(core)} in brotli and may be ${kib(CORE_CEILING)}`);
 }
 
 function brotli(bytes) {
