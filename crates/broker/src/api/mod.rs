@@ -26,6 +26,7 @@ mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
+mod security;
 
 pub(crate) use k00_produce::ParkedProduce;
 pub(crate) use k01_fetch::ParkedFetch;
@@ -40,7 +41,10 @@ use shore_base::{ConnId, Instant, Uuid};
 use shore_wire::api::{ApiKey, Versions};
 use shore_wire::codec::DecodeError;
 use shore_wire::frame::{self, Frame};
-use shore_wire::messages::{self, CreatePartitionsRequest, CreateTopicsRequest, KafkaRequest, KafkaResponse, StrBytes};
+use shore_wire::messages::{
+    self, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest, DescribeQuorumRequest,
+    ElectLeadersRequest, KafkaRequest, KafkaResponse, ListPartitionReassignmentsRequest, StrBytes,
+};
 
 use crate::broker::Broker;
 
@@ -171,16 +175,30 @@ pub(crate) const APIS: &[Api] = &[
         broker.ask_groups(ctx, |groups, caller, _| k16_list_groups::handle(groups, now, wall, caller, request));
         Ok(Served::Parked)
     }),
+    api(ApiKey::SaslHandshake, 0, 1, security::sasl_handshake),
     api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
     api(ApiKey::CreateTopics, 2, 7, forward::<CreateTopicsRequest>),
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, k23_offset_for_leader_epoch::handle),
+    api(ApiKey::DescribeAcls, 1, 3, security::describe_acls),
+    api(ApiKey::CreateAcls, 1, 3, security::create_acls),
+    api(ApiKey::DeleteAcls, 1, 3, security::delete_acls),
     api(ApiKey::DescribeConfigs, 1, 4, k32_describe_configs::handle),
     api(ApiKey::AlterConfigs, 0, 2, k44_incremental_alter_configs::handle_legacy),
     api(ApiKey::DescribeLogDirs, 1, 5, k35_describe_log_dirs::handle),
+    api(ApiKey::SaslAuthenticate, 0, 2, security::sasl_authenticate),
     api(ApiKey::CreatePartitions, 0, 3, forward::<CreatePartitionsRequest>),
+    api(ApiKey::CreateDelegationToken, 1, 3, security::create_token),
+    api(ApiKey::RenewDelegationToken, 1, 2, security::renew_token),
+    api(ApiKey::ExpireDelegationToken, 1, 2, security::expire_token),
+    api(ApiKey::DescribeDelegationToken, 1, 3, security::describe_tokens),
+    api(ApiKey::ElectLeaders, 0, 2, forward::<ElectLeadersRequest>),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, k44_incremental_alter_configs::handle),
+    api(ApiKey::AlterPartitionReassignments, 0, 1, forward::<AlterPartitionReassignmentsRequest>),
+    api(ApiKey::ListPartitionReassignments, 0, 0, forward::<ListPartitionReassignmentsRequest>),
+    api(ApiKey::DescribeUserScramCredentials, 0, 0, security::describe_scram_credentials),
+    api(ApiKey::DescribeQuorum, 0, 2, forward::<DescribeQuorumRequest>),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
     api(ApiKey::ListConfigResources, 0, 1, k74_list_config_resources::handle),
     api(ApiKey::DescribeTopicPartitions, 0, 0, k75_describe_topic_partitions::handle),

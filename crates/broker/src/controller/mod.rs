@@ -9,9 +9,11 @@ mod brokers;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elections;
 mod fetch;
 mod placement;
 mod producer_ids;
+mod quorum;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -282,6 +284,14 @@ impl Controller {
             Some(ApiKey::IncrementalAlterConfigs) => {
                 self.incremental_alter_configs(call, frame::decode_request(body, version)?);
             }
+            Some(ApiKey::ElectLeaders) => self.elect_leaders(call, frame::decode_request(body, version)?),
+            Some(ApiKey::AlterPartitionReassignments) => {
+                self.alter_reassignments(call, frame::decode_request(body, version)?);
+            }
+            Some(ApiKey::ListPartitionReassignments) => {
+                self.list_reassignments(call, frame::decode_request(body, version)?);
+            }
+            Some(ApiKey::DescribeQuorum) => self.describe_quorum(call, frame::decode_request(body, version)?),
             Some(ApiKey::BrokerRegistration) => self.register_broker(call, frame::decode_request(body, version)?),
             Some(ApiKey::BrokerHeartbeat) => self.broker_heartbeat(call, frame::decode_request(body, version)?),
             Some(ApiKey::AllocateProducerIds) => {

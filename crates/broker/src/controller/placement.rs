@@ -48,6 +48,19 @@ impl Controller {
         replicas: &[i32],
         factor: Option<usize>,
     ) -> Result<(), Refusal> {
+        self.check_replicas(replicas, factor)?;
+        if !replicas.iter().any(|id| is_live(&self.image.brokers, *id)) {
+            let why = format!(
+                "All brokers specified in the manual partition assignment for partition {partition} are fenced or in \
+                 controlled shutdown."
+            );
+            return Err((ErrorCode::InvalidReplicaAssignment, why));
+        }
+        Ok(())
+    }
+
+    /// Likewise, whether or not any of them lives.
+    pub(super) fn check_replicas(&self, replicas: &[i32], factor: Option<usize>) -> Result<(), Refusal> {
         let invalid = |why: String| Err((ErrorCode::InvalidReplicaAssignment, why));
         if replicas.is_empty() {
             return invalid("The manual partition assignment includes an empty replica list.".to_owned());
@@ -70,12 +83,6 @@ impl Controller {
                 "The manual partition assignment includes a partition with {} replica(s), but this is not \
                  consistent with previous partitions, which have {factor} replica(s).",
                 replicas.len()
-            ));
-        }
-        if !replicas.iter().any(|id| is_live(&self.image.brokers, *id)) {
-            return invalid(format!(
-                "All brokers specified in the manual partition assignment for partition {partition} are fenced or in \
-                 controlled shutdown."
             ));
         }
         Ok(())

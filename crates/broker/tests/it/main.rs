@@ -2,6 +2,7 @@
 
 mod apis;
 mod configs;
+mod controller;
 mod fetch;
 mod groups;
 mod harness;
