@@ -23,11 +23,21 @@ const CLIENTS = {
     install: home => sh(home, 'npm', ['ci', '--no-audit', '--no-fund', '--silent']),
     command: home => ['node', [join(HERE, 'kafkajs/life.mjs')]],
   },
+  'kafkajs-transactions': {
+    folder: 'kafkajs',
+    needs: ['node', 'npm'],
+    command: home => ['node', [join(HERE, 'kafkajs/transactions.mjs')]],
+  },
   'confluent-kafka': {
     needs: ['python3'],
     locks: ['requirements.txt'],
     install: installPython,
     command: home => [join(home, 'venv/bin/python'), [join(HERE, 'confluent-kafka/life.py')]],
+  },
+  'confluent-kafka-transactions': {
+    folder: 'confluent-kafka',
+    needs: ['python3'],
+    command: home => [join(home, 'venv/bin/python'), [join(HERE, 'confluent-kafka/transactions.py')]],
   },
   'kafka-python': {
     needs: ['python3'],
@@ -37,12 +47,17 @@ const CLIENTS = {
   },
   java: {
     needs: ['java', 'javac', 'mvn'],
-    locks: ['pom.xml', 'Life.java', 'Tools.java'],
+    locks: ['pom.xml', 'Life.java', 'Transactions.java', 'Tools.java'],
     install: home => {
       sh(home, 'mvn', ['-q', '-B', '-f', 'pom.xml', 'dependency:copy-dependencies', '-DoutputDirectory=lib'])
-      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'Tools.java'])
+      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'Transactions.java', 'Tools.java'])
     },
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Life']],
+  },
+  'java-transactions': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn'],
+    command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Transactions']],
   },
   'java-tools': {
     folder: 'java',
@@ -51,13 +66,24 @@ const CLIENTS = {
   },
   'franz-go': {
     needs: ['go'],
-    locks: ['go.mod', 'go.sum', 'life.go'],
-    install: home => sh(home, 'go', ['build', '-o', 'life', '.']),
+    locks: ['go.mod', 'go.sum', 'life.go', 'transactions/main.go'],
+    install: home => {
+      sh(home, 'go', ['build', '-o', 'life', '.'])
+      sh(home, 'go', ['build', '-o', 'transact', './transactions'])
+    },
     command: home => [join(home, 'life'), []],
   },
+  'franz-go-transactions': {
+    folder: 'franz-go',
+    needs: ['go'],
+    command: home => [join(home, 'transact'), []],
+  },
 }
-CLIENTS['java-tools'].locks = CLIENTS.java.locks
-CLIENTS['java-tools'].install = CLIENTS.java.install
+// Clients of one folder are installed together.
+for (const client of Object.values(CLIENTS).filter(client => client.folder)) {
+  const { locks, install } = CLIENTS[client.folder]
+  Object.assign(client, { locks, install })
+}
 
 function installPython(home) {
   sh(home, 'python3', ['-m', 'venv', 'venv'])
@@ -81,7 +107,7 @@ function prepare(name, client) {
   console.log(`installing ${folder} (once; up to a minute)`)
   rmSync(home, { recursive: true, force: true })
   mkdirSync(home, { recursive: true })
-  for (const file of client.locks) cpSync(join(HERE, folder, file), join(home, file))
+  for (const file of client.locks) cpSync(join(HERE, folder, file), join(home, file), { recursive: true })
   client.install(home)
   writeFileSync(stampFile, stamp)
   return home
@@ -153,7 +179,7 @@ for (const [name, client] of Object.entries(CLIENTS)) {
   if (names.length > 0 && !names.includes(name)) continue
   const missing = client.needs.filter(tool => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
   if (missing.length > 0) {
-    console.log(`${name.padEnd(16)} SKIPPED: ${missing.join(' and ')} not found`)
+    console.log(`${name.padEnd(28)} SKIPPED: ${missing.join(' and ')} not found`)
     bad += strict
     continue
   }
@@ -164,9 +190,9 @@ for (const [name, client] of Object.entries(CLIENTS)) {
     broker = outside ? undefined : await serve()
     const said = await live(home, client, outside ?? broker.bootstrap)
     await broker?.stop()
-    console.log(`${name.padEnd(16)} passed in ${((Date.now() - start) / 1000).toFixed(1)} s: ${said}`)
+    console.log(`${name.padEnd(28)} passed in ${((Date.now() - start) / 1000).toFixed(1)} s: ${said}`)
   } catch (error) {
-    console.log(`${name.padEnd(16)} FAILED\n${error.message}\n${broker?.log() ?? ''}`)
+    console.log(`${name.padEnd(28)} FAILED\n${error.message}\n${broker?.log() ?? ''}`)
     bad += 1
     await broker?.stop().catch(() => {})
   }

@@ -2,7 +2,8 @@
 //!
 //! One request of a connection is in service at a time, as in Kafka, with one exception that cannot be
 //! told from outside: Produce requests that follow one another are all taken up, so that one store
-//! covers them. Their answers leave in the order in which they came.
+//! covers them. Their answers leave in the order in which they came. A request that is not appended yet
+//! holds back those behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ struct Connection {
 struct InService {
     id: RequestId,
     is_produce: bool,
+    /// Nothing behind it may be taken up.
+    holds: bool,
     /// What it is, for the event of its answer.
     ctx: Option<RequestContext>,
     end: Option<End>,
@@ -69,7 +72,9 @@ impl Connection {
     /// Whether the first request that waits may be taken up.
     fn may_serve(&self) -> bool {
         let Some(next) = self.waiting.front() else { return false };
-        let pipelined = || next.starts_with(&PRODUCE_KEY) && self.in_service.iter().all(|request| request.is_produce);
+        let pipelined = || {
+            next.starts_with(&PRODUCE_KEY) && self.in_service.iter().all(|request| request.is_produce && !request.holds)
+        };
         self.in_service.is_empty() || (self.in_service.len() < PIPELINE && self.role == Role::Broker && pipelined())
     }
 }
@@ -100,7 +105,7 @@ impl Connections {
             self.next_request += 1;
             let id = RequestId(self.next_request);
             let is_produce = frame.starts_with(&PRODUCE_KEY);
-            connection.in_service.push_back(InService { id, is_produce, ctx: None, end: None });
+            connection.in_service.push_back(InService { id, is_produce, holds: false, ctx: None, end: None });
             self.owners.insert(id, conn);
             if connection.may_serve() {
                 self.ready.push_back(conn);
@@ -117,6 +122,24 @@ impl Connections {
         if let Some(known) = in_service.find(|known| known.id == request) {
             known.ctx = Some(ctx);
         }
+    }
+
+    /// From here on, or no longer, nothing behind a request is taken up.
+    pub fn hold(&mut self, request: RequestId, holds: bool) {
+        let Some(&conn) = self.owners.get(&request) else { return };
+        let connection = self.all.get_mut(&conn).expect("requests in service have a connection");
+        for known in connection.in_service.iter_mut().filter(|known| known.id == request) {
+            known.holds = holds;
+        }
+        if connection.may_serve() {
+            self.ready.push_back(conn);
+        }
+    }
+
+    /// A number for a request that comes from no connection.
+    pub fn number(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
     }
 
     /// A request has come to its end. Those that may leave now are taken with [`Connections::leave`].

@@ -8,6 +8,7 @@ use shore_wire::error::ErrorCode;
 use shore_wire::records::metadata::MetadataRecord;
 
 use crate::group::GroupEvent;
+use crate::txn::TxnEvent;
 
 /// Something worth showing or asserting. Built only while somebody watches.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +67,7 @@ pub enum Event {
         record: MetadataRecord,
     },
     Group(GroupEvent),
+    Transaction(TxnEvent),
     StoreFailed {
         reason: String,
     },

@@ -14,6 +14,7 @@ mod link;
 pub mod node;
 mod replica;
 mod topic_name;
+pub mod txn;
 pub mod view;
 
 pub use node::{Durability, Input, Node, NodeConfig, Output, Role};

@@ -1,4 +1,5 @@
-//! The broker's own requests to the controller: real frames, with what their answers are for.
+//! The broker's own requests, to the controller and to brokers, itself among them: real frames, with
+//! what their answers are for.
 //!
 //! Inside a combined node they arrive without latency; nothing here relies on it.
 
@@ -10,6 +11,8 @@ use shore_wire::frame;
 use shore_wire::messages::KafkaRequest;
 
 use crate::api::RequestContext;
+use crate::broker::Verification;
+use crate::txn::Markers;
 
 /// What an answer is for.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub(crate) enum Asked {
     AutoCreation {
         topics: Vec<String>,
     },
+    /// A partition's leader: markers were to be written.
+    Markers(Markers),
+    /// A transaction coordinator: whether partitions are in these transactions.
+    Verification(Vec<Verification>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,5 +79,22 @@ impl Link {
     /// What a response answers, and in which version.
     pub fn answered(&mut self, response: &Bytes) -> Option<(Asked, i16)> {
         self.asked.remove(&frame::response_correlation_id(response)?)
+    }
+}
+
+/// Links to brokers, by their id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peers {
+    links: BTreeMap<i32, Link>,
+}
+
+impl Peers {
+    pub fn to(&mut self, broker: i32) -> &mut Link {
+        self.links.entry(broker).or_default()
+    }
+
+    /// The next request to deliver, and to whom.
+    pub fn poll(&mut self) -> Option<(i32, Bytes)> {
+        self.links.iter_mut().find_map(|(&broker, link)| Some((broker, link.poll()?)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shore_base::collections::{BTreeMap, sort_by};
+use shore_base::collections::{BTreeMap, BTreeSet, sort_by};
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_log::Read;
 use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest, Token};
@@ -136,6 +136,8 @@ struct Machines {
     controller: Controller,
     broker: Broker,
     is_ready: bool,
+    /// Requests that the broker asked of itself.
+    own: BTreeSet<RequestId>,
 }
 
 /// What was asked of the store and not answered yet. One write set is in flight; the rest coalesces.
@@ -159,6 +161,9 @@ struct Flight {
     loose: Vec<StoreOp>,
 }
 
+/// What the broker asks of itself comes over no connection.
+const OWN_CONNECTION: ConnId = ConnId(u64::MAX);
+const OWN_HOST: &str = "127.0.0.1";
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
 impl Store {
@@ -255,6 +260,7 @@ impl Node {
             features: machines.map(|machines| machines.broker.image.features.clone()).unwrap_or_default(),
             topics: machines.map(|machines| view::topics(&machines.broker)).unwrap_or_default(),
             groups: machines.map(|machines| machines.broker.groups.view()).unwrap_or_default(),
+            transactions: machines.map(|machines| machines.broker.transactions.view()).unwrap_or_default(),
             connections: connections.collect(),
             store: StoreView { is_writing: self.store.flight.is_some(), failing: self.store.failing.clone() },
         }
@@ -293,6 +299,7 @@ impl Node {
             (machines.controller.now, machines.controller.wall, machines.controller.observed) = (now, wall, observed);
             (machines.broker.now, machines.broker.wall, machines.broker.observed) = (now, wall, observed);
             machines.broker.groups.observe(observed);
+            machines.broker.transactions.observe(observed);
         }
     }
 
@@ -353,9 +360,26 @@ impl Node {
                 machines.controller.handle(Peer::Link, &request);
             }
         }
+        moved |= self.serve_own();
         while let Some(output) = self.machines().and_then(|machines| machines.broker.poll()) {
             moved = true;
             self.broker_said(output);
+        }
+        moved
+    }
+
+    /// Serves what the broker asks of itself, as it would be served to another one.
+    fn serve_own(&mut self) -> bool {
+        let own = self.config.node_id.0;
+        let mut moved = false;
+        let connections = &mut self.connections;
+        let (Phase::Running(machines) | Phase::Stopping { machines, .. }) = &mut self.phase else { return false };
+        while let Some((to, frame)) = machines.broker.peers.poll() {
+            assert_eq!(to, own, "a cluster has one node");
+            moved = true;
+            let id = connections.number();
+            machines.own.insert(id);
+            machines.broker.serve(id, OWN_CONNECTION, &Arc::from(OWN_HOST), &frame);
         }
         moved
     }
@@ -365,6 +389,7 @@ impl Node {
             BrokerOutput::Respond { request, frame } => self.respond(request, frame),
             BrokerOutput::Close { request, reason } => self.close(request, reason),
             BrokerOutput::Silent { request } => self.end(request, End::Silent),
+            BrokerOutput::Hold { request, holds } => self.connections.hold(request, holds),
             BrokerOutput::Load { purpose, reads } => {
                 let token = self.store.token();
                 self.store.loads.insert(token, purpose);
@@ -420,6 +445,17 @@ impl Node {
 
     /// A request has come to its end: it leaves, and so do those behind it that only waited for it.
     fn end(&mut self, request: RequestId, end: End) {
+        let own = self.config.node_id.0;
+        if let Some(machines) = self.machines()
+            && machines.own.remove(&request)
+        {
+            match end {
+                End::Answer(frame) => machines.broker.peer_answered(own, frame.body()),
+                End::Silent => {}
+                End::Close(reason) => panic!("the broker cannot read what it asks of itself: {reason}"),
+            }
+            return;
+        }
         let Some(conn) = self.connections.end(request, end) else { return };
         while let Some((end, ctx)) = self.connections.leave(conn) {
             match end {
@@ -575,7 +611,8 @@ impl Node {
                 self.store.loose = ops;
                 self.store.loose.push(controller.quorum_state());
                 let broker = Broker::new(config, settings, directory_id, controller.epoch, found, now, wall);
-                self.phase = Phase::Running(Box::new(Machines { controller, broker, is_ready: false }));
+                self.phase =
+                    Phase::Running(Box::new(Machines { controller, broker, is_ready: false, own: BTreeSet::new() }));
                 return self.tell_time();
             }
             Err(why) => {

@@ -2,7 +2,8 @@
 
 pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
-const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, "__share_group_state"];
 const MAX_NAME_LEN: usize = 249;
 
 /// Topics of the brokers themselves: clients may read them and not write to them.

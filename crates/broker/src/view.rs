@@ -13,6 +13,7 @@ use crate::image::MetadataImage;
 use crate::node::Role;
 use crate::replica::{Partition, PartitionId};
 use crate::topic_name;
+use crate::txn::TransactionView;
 
 /// How many of a partition's newest batches a view shows.
 const BATCHES: usize = 64;
@@ -29,6 +30,7 @@ pub struct NodeView {
     /// By name.
     pub topics: Vec<TopicView>,
     pub groups: Vec<GroupView>,
+    pub transactions: Vec<TransactionView>,
     pub connections: Vec<ConnectionView>,
     pub store: StoreView,
 }

@@ -3,6 +3,9 @@
 //! Exactly one batch of format 2 per partition. acks=0 has no response, and an error closes the
 //! connection; acks=1 and acks=-1 wait until the batch is durable, which with a single replica is the
 //! same. Topics are named up to version 12 and given by id from 13 on; zstd needs version 7.
+//!
+//! The first batch of a transaction in a partition is appended once the transaction's coordinator has
+//! confirmed that the partition is in it (up to version 11) or has added it (from 12 on: KIP-890).
 
 use bytes::Bytes;
 use shore_base::{Duration, Instant, Uuid};
@@ -17,6 +20,7 @@ use shore_wire::messages::produce_response::{
 };
 use shore_wire::messages::{ProduceRequest, ProduceResponse, StrBytes};
 
+use super::produce_verification::{UnverifiedProduce, Verified, begins_transactions};
 use super::{RequestContext, Served, from_wire, text};
 use crate::broker::{Broker, Parked, Timer};
 use crate::event::Event;
@@ -54,6 +58,23 @@ impl ParkedProduce {
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: ProduceRequest = ctx.decode(body)?;
+    if request.transactional_id.is_none() && batches_of(&request).any(|batch| batch.is_transactional()) {
+        return Ok(refuse_all(&ctx, &request, ErrorCode::TransactionalIdAuthorizationFailed));
+    }
+    Ok(match begins_transactions(broker, &ctx, &request) {
+        Ok(begun) if begun.is_empty() => produce(broker, ctx, &request, &Verified::default()),
+        Ok(_) => broker.verify_produce(UnverifiedProduce { started: broker.now, ctx, request, known: Verified::new() }),
+        Err(error) => refuse_all(&ctx, &request, error),
+    })
+}
+
+/// Appends what may be appended, and waits for it.
+pub(super) fn produce(
+    broker: &mut Broker,
+    ctx: RequestContext,
+    request: &ProduceRequest,
+    verified: &Verified,
+) -> Served {
     let mut parked = ParkedProduce {
         topics: Vec::with_capacity(request.topic_data.len()),
         slots: Vec::new(),
@@ -77,7 +98,7 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
             let result = match &topic {
                 _ if !is_valid => Err(Refusal::of(ErrorCode::InvalidRequiredAcks)),
                 Err(error) => Err(Refusal::of(*error)),
-                Ok(topic) => append(broker, &parked.ctx, &request, *topic, partition),
+                Ok(topic) => append(broker, &parked.ctx, *topic, partition, verified),
             };
             let place = (parked.topics.len(), answer.partition_responses.len());
             let (response, waits_for) = answer_of(partition.index, parked.ctx.api_version, result);
@@ -92,20 +113,20 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         parked.topics.push(answer);
     }
     if request.acks == 0 {
-        return Ok(match first_error {
+        return match first_error {
             None => Served::Silent,
             Some((partition, error)) => {
                 Served::Close(format!("acks=0 leaves no other way to say {} (partition {partition})", error.name()))
             }
-        });
+        };
     }
     if parked.waiting == 0 {
-        return Ok(Served::Answer(parked.answer()));
+        return Served::Answer(parked.answer());
     }
     let id = parked.ctx.id;
     broker.set_timer(parked.deadline, Timer::Request(id));
     broker.parked.insert(id, Parked::Produce(parked));
-    Ok(Served::Parked)
+    Served::Parked
 }
 
 /// What was appended: the partition, base offset, log end, append time, log start.
@@ -120,19 +141,24 @@ struct Done {
 fn append(
     broker: &mut Broker,
     ctx: &RequestContext,
-    request: &ProduceRequest,
     topic: Uuid,
     data: &PartitionProduceData,
+    verified: &Verified,
 ) -> Result<Done, Refusal> {
     let id = PartitionId { topic, partition: data.index };
     let records = data.records.as_deref().unwrap_or_default();
-    check_batch(ctx, request, records)?;
+    check_batch(ctx, records)?;
+    let guard = match verified.get(&id) {
+        Some(Ok(guard)) => *guard,
+        Some(Err((code, message))) => return Err(Refusal { message: message.clone(), ..Refusal::of(*code) }),
+        None => None,
+    };
     let (wall, observed) = (broker.wall, broker.observed);
     let partition = broker.leading_mut(id).map_err(Refusal::of)?;
     if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
-    let appended = partition.append(records, true, wall);
+    let appended = partition.append_produced(records, guard, wall);
     let log_start_offset = partition.log.start_offset();
     let name = observed.then(|| partition.topic.clone());
     let (topic, partition) = (name.unwrap_or_default(), id.partition);
@@ -162,7 +188,7 @@ fn append(
 }
 
 /// What depends on the request, before the log checks the batch itself.
-fn check_batch(ctx: &RequestContext, request: &ProduceRequest, records: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_batch(ctx: &RequestContext, records: &[u8]) -> Result<(), Refusal> {
     if records.is_empty() {
         return Err(Refusal::of(ErrorCode::InvalidRecord));
     }
@@ -175,19 +201,14 @@ fn check_batch(ctx: &RequestContext, request: &ProduceRequest, records: &[u8]) -
     if ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) {
         return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
     }
-    match (&request.transactional_id, batch.is_transactional()) {
-        (None, true) => Err(Refusal::of(ErrorCode::TransactionalIdAuthorizationFailed)),
-        // No transaction can be under way where there are no transactions.
-        (Some(_), _) => Err(Refusal::of(ErrorCode::InvalidTxnState)),
-        (None, false) => Ok(()),
-    }
+    Ok(())
 }
 
 /// Where a batch, as a message of the old formats, says which format it has.
 const MAGIC_POSITION: usize = 16;
 
 /// Why a partition got nothing.
-struct Refusal {
+pub(super) struct Refusal {
     code: ErrorCode,
     message: Option<String>,
     records: Vec<RecordError>,
@@ -262,6 +283,30 @@ fn refuse(response: &mut PartitionProduceResponse, error: ErrorCode) {
     response.base_offset = -1;
     response.log_append_time_ms = -1;
     response.log_start_offset = -1;
+}
+
+/// The first batch of each partition, where it can be read.
+pub(super) fn batches_of(request: &ProduceRequest) -> impl Iterator<Item = BatchView<'_>> {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    partitions.filter_map(|data| BatchView::parse(data.records.as_deref()?).ok())
+}
+
+/// One answer for the whole request.
+fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, error: ErrorCode) -> Served {
+    if request.acks == 0 {
+        return Served::Close(format!("acks=0 leaves no other way to say {}", error.name()));
+    }
+    let mut response = ProduceResponse::default();
+    for data in &request.topic_data {
+        let mut topic = TopicProduceResponse::default();
+        (topic.name, topic.topic_id) = (data.name.clone(), data.topic_id);
+        for partition in &data.partition_data {
+            let refusal = Refusal { message: Some(error.message().to_owned()), ..Refusal::of(error) };
+            topic.partition_responses.push(answer_of(partition.index, ctx.api_version, Err(refusal)).0);
+        }
+        response.responses.push(topic);
+    }
+    Served::Answer(ctx.respond(&response))
 }
 
 impl ParkedProduce {

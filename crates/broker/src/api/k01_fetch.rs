@@ -94,9 +94,18 @@ impl Broker {
         }
     }
 
-    /// More of a partition that the fetch waits for can be read.
-    pub(crate) fn fetch_advanced(&mut self, request: RequestId, bytes: u64) {
+    /// More of a partition that the fetch waits for can be read. How much of it is committed is only
+    /// known by reading again, if the last stable offset has moved.
+    pub(crate) fn fetch_advanced(&mut self, request: RequestId, bytes: u64, is_stable_moved: bool) {
         let Some(Parked::Fetch(parked)) = self.parked.get_mut(&request) else { return };
+        if parked.read_committed {
+            if is_stable_moved && !parked.is_loading {
+                let parked = parked.clone();
+                self.unwatch(request, &parked);
+                self.try_fetch(request);
+            }
+            return;
+        }
         parked.gathered += bytes;
         if parked.gathered >= parked.min_bytes {
             self.finish_fetch(request);

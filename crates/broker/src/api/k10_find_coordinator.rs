@@ -1,12 +1,13 @@
-//! FindCoordinator (key 10, versions 0 to 6): which broker coordinates a group.
+//! FindCoordinator (key 10, versions 0 to 6): which broker coordinates a group or a transactional id.
 //!
 //! v1 adds the kind of coordinator, v4 asks for several keys at once, v6 adds share groups.
 
 use shore_base::Uuid;
 use shore_wire::error::ErrorCode;
-use shore_wire::messages::find_coordinator_response::Coordinator;
+use shore_wire::messages::find_coordinator_response::Coordinator as Found;
 use shore_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse, StrBytes};
 
+use crate::broker::Coordinator;
 use crate::group::partition_for;
 
 const BATCH_VERSION: i16 = 4;
@@ -17,15 +18,15 @@ const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
 /// What FindCoordinator asks of the metadata image.
-pub trait Coordinators {
-    /// How many partitions `__consumer_offsets` has; `None` if it is not there, and is being created
+pub(crate) trait Coordinators {
+    /// How many partitions a coordinator's topic has; `None` if it is not there, and is being created
     /// from here on.
-    fn offsets_partitions(&mut self) -> Option<i32>;
-    /// Id, host and port of the live leader of a partition of `__consumer_offsets`.
-    fn offsets_leader(&self, partition: i32) -> Option<(i32, StrBytes, i32)>;
+    fn partitions(&mut self, coordinator: Coordinator) -> Option<i32>;
+    /// Id, host and port of the live leader of one of its partitions.
+    fn leader(&self, coordinator: Coordinator, partition: i32) -> Option<(i32, StrBytes, i32)>;
 }
 
-pub fn handle(
+pub(crate) fn handle(
     version: i16,
     request: &FindCoordinatorRequest,
     coordinators: &mut dyn Coordinators,
@@ -49,14 +50,14 @@ pub fn handle(
     response
 }
 
-fn find(version: i16, key_type: i8, key: &StrBytes, coordinators: &mut dyn Coordinators) -> Coordinator {
-    let mut found = Coordinator::default();
+fn find(version: i16, key_type: i8, key: &StrBytes, coordinators: &mut dyn Coordinators) -> Found {
+    let mut found = Found::default();
     found.key = key.clone();
     (found.node_id, found.port) = (-1, -1);
     let leader = match key_type {
-        GROUP => group_coordinator(key, coordinators),
-        // Neither is there yet: docs/FIDELITY.md.
-        TRANSACTION => Err(ErrorCode::CoordinatorNotAvailable),
+        GROUP => leader_for(Coordinator::Groups, key, coordinators),
+        TRANSACTION => leader_for(Coordinator::Transactions, key, coordinators),
+        // Not there yet: docs/FIDELITY.md.
         SHARE if version >= SHARE_VERSION && is_share_key(key) => Err(ErrorCode::CoordinatorNotAvailable),
         SHARE => Err(ErrorCode::InvalidRequest),
         _ => {
@@ -71,9 +72,14 @@ fn find(version: i16, key_type: i8, key: &StrBytes, coordinators: &mut dyn Coord
     found
 }
 
-fn group_coordinator(key: &str, coordinators: &mut dyn Coordinators) -> Result<(i32, StrBytes, i32), ErrorCode> {
-    let partitions = coordinators.offsets_partitions().ok_or(ErrorCode::CoordinatorNotAvailable)?;
-    coordinators.offsets_leader(partition_for(key, partitions)).ok_or(ErrorCode::CoordinatorNotAvailable)
+fn leader_for(
+    coordinator: Coordinator,
+    key: &str,
+    coordinators: &mut dyn Coordinators,
+) -> Result<(i32, StrBytes, i32), ErrorCode> {
+    let partitions = coordinators.partitions(coordinator).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let partition = partition_for(key, partitions);
+    coordinators.leader(coordinator, partition).ok_or(ErrorCode::CoordinatorNotAvailable)
 }
 
 /// `group:topic id:partition`.
@@ -95,17 +101,18 @@ mod tests {
     }
 
     impl Coordinators for Five {
-        fn offsets_partitions(&mut self) -> Option<i32> {
+        fn partitions(&mut self, _: Coordinator) -> Option<i32> {
             self.created |= !self.there;
             self.there.then_some(5)
         }
 
-        fn offsets_leader(&self, partition: i32) -> Option<(i32, StrBytes, i32)> {
-            (partition != 0).then(|| (partition, "host".into(), 9092))
+        fn leader(&self, coordinator: Coordinator, partition: i32) -> Option<(i32, StrBytes, i32)> {
+            let first = if coordinator == Coordinator::Groups { 0 } else { 10 };
+            (partition != 0).then(|| (first + partition, "host".into(), 9092))
         }
     }
 
-    /// As Apache Kafka 4.3.1 answers, apart from transactions and share groups, which are not there yet.
+    /// As Apache Kafka 4.3.1 answers, apart from share groups, which are not there yet.
     #[test]
     fn a_key_leads_to_the_leader_of_its_partition() {
         let cases: &[(i16, i8, &str, i16, i32)] = &[
@@ -114,7 +121,8 @@ mod tests {
             (3, GROUP, "g", 0, 3),
             (4, GROUP, "g", 0, 3),
             (6, GROUP, "", 15, -1),
-            (1, TRANSACTION, "t", 15, -1),
+            (1, TRANSACTION, "g", 0, 13),
+            (6, TRANSACTION, "", 15, -1),
             (5, SHARE, "g:AAAAAAAAAAAAAAAAAAAABQ:0", 42, -1),
             (6, SHARE, "g", 42, -1),
             (6, SHARE, "g:AAAAAAAAAAAAAAAAAAAABQ:0", 15, -1),

@@ -1,7 +1,7 @@
-//! InitProducerId (22): an id for an idempotent producer.
+//! InitProducerId (22): an id for an idempotent producer, or id and epoch for a transactional one, which
+//! fence the producer before it.
 //!
-//! Transactions are not served: a request with a transactional id is answered UNSUPPORTED_VERSION,
-//! which clients take as final.
+//! v3 lets a producer go on with the epoch after its own, v4 knows PRODUCER_FENCED.
 
 use bytes::Bytes;
 use shore_wire::codec::DecodeError;
@@ -15,26 +15,39 @@ use super::{RequestContext, Served};
 use crate::broker::{Broker, Parked};
 use crate::link::Asked;
 
+/// A request that waits for a block of producer ids.
+#[derive(Clone, Debug)]
+pub(crate) struct ParkedProducerId {
+    ctx: RequestContext,
+    request: InitProducerIdRequest,
+}
+
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: InitProducerIdRequest = ctx.decode(body)?;
-    let refusal = match &request.transactional_id {
-        Some(id) if id.is_empty() => Some(ErrorCode::InvalidRequest),
-        Some(_) => Some(ErrorCode::UnsupportedVersion),
-        // An id and an epoch belong together.
-        None if (request.producer_id == -1) != (request.producer_epoch == -1) => Some(ErrorCode::InvalidRequest),
-        None => None,
-    };
-    if let Some(error) = refusal {
-        return Ok(Served::Answer(answer(&ctx, Err(error))));
+    // An id and an epoch belong together.
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return Ok(Served::Answer(answer(&ctx, Err(ErrorCode::InvalidRequest))));
     }
-    match broker.producer_ids.next() {
-        Some(id) => Ok(Served::Answer(answer(&ctx, Ok(id)))),
-        None => {
-            broker.parked.insert(ctx.id, Parked::ProducerId(ctx));
-            broker.ask_for_producer_ids();
-            Ok(Served::Parked)
-        }
+    // A transactional id may need a new id as well: there is one at hand before its coordinator is asked.
+    let is_refused = request.transactional_id.as_deref() == Some("");
+    if broker.producer_ids.is_empty() && !is_refused {
+        broker.parked.insert(ctx.id, Parked::ProducerId(ParkedProducerId { ctx, request }));
+        broker.ask_for_producer_ids();
+        return Ok(Served::Parked);
     }
+    Ok(init(broker, ctx, request))
+}
+
+fn init(broker: &mut Broker, ctx: RequestContext, request: InitProducerIdRequest) -> Served {
+    if request.transactional_id.is_some() {
+        let caller = (ctx.id, ctx.api_version);
+        broker.ask_transactions(ctx, |transactions, now, wall, ids| {
+            transactions.init_producer_id(now, wall, caller, &request, ids);
+        });
+        return Served::Parked;
+    }
+    let id = broker.producer_ids.next().ok_or(ErrorCode::CoordinatorLoadInProgress);
+    Served::Answer(answer(&ctx, id))
 }
 
 fn answer(ctx: &RequestContext, id: Result<i64, ErrorCode>) -> Frame {
@@ -51,7 +64,7 @@ fn answer(ctx: &RequestContext, id: Result<i64, ErrorCode>) -> Frame {
 }
 
 impl Broker {
-    fn ask_for_producer_ids(&mut self) {
+    pub(super) fn ask_for_producer_ids(&mut self) {
         let waiting = self.parked.values().filter(|parked| matches!(parked, Parked::ProducerId(_))).count();
         let Some(epoch) = self.epoch().filter(|_| waiting == 1) else { return };
         let mut request = AllocateProducerIdsRequest::default();
@@ -64,23 +77,22 @@ impl Broker {
     /// The controller gave a block of ids, or could not.
     pub(crate) fn producer_ids_allocated(&mut self, version: i16, response: Bytes) {
         let block = shore_wire::frame::decode_response::<AllocateProducerIdsResponse>(response, version);
-        let error = match block {
+        let is_given = match block {
             Ok((_, block)) if block.error_code == 0 => {
                 let start = block.producer_id_start;
                 self.producer_ids = start..start + i64::from(block.producer_id_len);
-                None
+                true
             }
-            _ => Some(ErrorCode::CoordinatorLoadInProgress),
+            _ => false,
         };
         let waiting = self.parked.iter().filter(|(_, parked)| matches!(parked, Parked::ProducerId(_)));
-        for request in waiting.map(|(&request, _)| request).collect::<Vec<_>>() {
-            let id = match error {
-                Some(error) => Err(error),
-                None => self.producer_ids.next().ok_or(ErrorCode::CoordinatorLoadInProgress),
+        for id in waiting.map(|(&request, _)| request).collect::<Vec<_>>() {
+            let Some(Parked::ProducerId(ParkedProducerId { ctx, request })) = self.parked.remove(&id) else { continue };
+            let served = match is_given {
+                true => init(self, ctx, request),
+                false => Served::Answer(answer(&ctx, Err(ErrorCode::CoordinatorLoadInProgress))),
             };
-            if let Some(Parked::ProducerId(ctx)) = self.parked.remove(&request) {
-                self.respond(request, answer(&ctx, id));
-            }
+            self.conclude(id, served);
         }
     }
 }

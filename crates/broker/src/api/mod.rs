@@ -20,19 +20,30 @@ mod k18_api_versions;
 mod k20_delete_topics;
 mod k22_init_producer_id;
 mod k23_offset_for_leader_epoch;
+mod k24_add_partitions_to_txn;
+mod k25_add_offsets_to_txn;
+mod k26_end_txn;
+mod k27_write_txn_markers;
+pub(crate) mod k28_txn_offset_commit;
 mod k32_describe_configs;
 mod k35_describe_log_dirs;
 mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
+mod k61_describe_producers;
 mod k74_list_config_resources;
 mod k75_describe_topic_partitions;
+mod produce_verification;
 mod security;
 
 pub(crate) use k00_produce::ParkedProduce;
 pub(crate) use k01_fetch::ParkedFetch;
 pub(crate) use k02_list_offsets::ParkedListOffsets;
 pub(crate) use k10_find_coordinator::Coordinators;
+pub(crate) use k22_init_producer_id::ParkedProducerId;
+pub(crate) use k27_write_txn_markers::ParkedMarkers;
+pub(crate) use k28_txn_offset_commit::UnverifiedOffsets;
 pub(crate) use k44_incremental_alter_configs::PreparedAlteration;
+pub(crate) use produce_verification::UnverifiedProduce;
 
 use std::sync::Arc;
 
@@ -181,6 +192,11 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, k23_offset_for_leader_epoch::handle),
+    api(ApiKey::AddPartitionsToTxn, 0, 5, k24_add_partitions_to_txn::handle),
+    api(ApiKey::AddOffsetsToTxn, 0, 4, k25_add_offsets_to_txn::handle),
+    api(ApiKey::EndTxn, 0, 5, k26_end_txn::handle),
+    api(ApiKey::WriteTxnMarkers, 1, 2, k27_write_txn_markers::handle),
+    api(ApiKey::TxnOffsetCommit, 0, 5, k28_txn_offset_commit::handle),
     api(ApiKey::DescribeAcls, 1, 3, security::describe_acls),
     api(ApiKey::CreateAcls, 1, 3, security::create_acls),
     api(ApiKey::DeleteAcls, 1, 3, security::delete_acls),
@@ -200,6 +216,18 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::DescribeUserScramCredentials, 0, 0, security::describe_scram_credentials),
     api(ApiKey::DescribeQuorum, 0, 2, forward::<DescribeQuorumRequest>),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
+    api(ApiKey::DescribeProducers, 0, 0, k61_describe_producers::handle),
+    api(ApiKey::DescribeTransactions, 0, 0, |broker, ctx, body| {
+        let request: messages::DescribeTransactionsRequest = ctx.decode(body)?;
+        let mut response = messages::DescribeTransactionsResponse::default();
+        response.transaction_states =
+            request.transactional_ids.iter().map(|id| broker.transactions.describe(id)).collect();
+        Ok(Served::Answer(ctx.respond(&response)))
+    }),
+    api(ApiKey::ListTransactions, 0, 1, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        Ok(Served::Answer(ctx.respond(&broker.transactions.list(broker.wall, &request))))
+    }),
     api(ApiKey::ListConfigResources, 0, 1, k74_list_config_resources::handle),
     api(ApiKey::DescribeTopicPartitions, 0, 0, k75_describe_topic_partitions::handle),
 ];

@@ -236,7 +236,7 @@ impl Broker {
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory }));
             self.partition_gone(&partition);
         }
-        self.groups_forget_topic(name, topic);
+        self.coordinators_forget_topic(name, topic);
         let topic = name.clone();
         self.emit(|| Event::TopicDeleted { topic });
     }

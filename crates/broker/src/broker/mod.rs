@@ -1,9 +1,12 @@
 //! The broker: serves clients from the partitions it leads, and follows the metadata log.
 
+mod coordinators;
 mod groups;
 mod lifecycle;
 mod metadata;
 mod serving;
+mod transactions;
+mod verification;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,18 +21,24 @@ use shore_wire::frame::Frame;
 use shore_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use shore_wire::messages::{CreateTopicsRequest, KafkaRequest};
 
-use crate::api::{self, ParkedFetch, ParkedListOffsets, ParkedProduce, RequestContext, RequestId, Served, text};
+use crate::api::{
+    self, ParkedFetch, ParkedListOffsets, ParkedMarkers, ParkedProduce, ParkedProducerId, RequestContext, RequestId,
+    Served, UnverifiedOffsets, UnverifiedProduce, text,
+};
 use crate::config::Settings;
 use crate::event::Event;
 use crate::group::GroupCoordinator;
 use crate::image::MetadataImage;
-use crate::link::{Asked, Link};
+use crate::link::{Asked, Link, Peers};
 use crate::node::NodeConfig;
 use crate::replica::session::FetchSessions;
 use crate::replica::{Partition, PartitionId, Replicas};
-use crate::topic_name::OFFSETS_TOPIC;
+use crate::topic_name::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::txn::TxnCoordinator;
 
+pub(crate) use coordinators::Coordinator;
 pub(crate) use lifecycle::Lifecycle;
+pub(crate) use verification::{TransactionSupport, Unverified, Verification};
 
 #[derive(Clone)]
 pub(crate) struct Broker {
@@ -42,6 +51,7 @@ pub(crate) struct Broker {
     pub observed: bool,
     lifecycle: Lifecycle,
     link: Link,
+    pub peers: Peers,
     /// What the metadata log says up to `image_end`.
     pub image: Arc<MetadataImage>,
     image_end: i64,
@@ -53,6 +63,8 @@ pub(crate) struct Broker {
     /// Whether a load for them is under way.
     is_recovering: bool,
     pub groups: GroupCoordinator,
+    pub transactions: TxnCoordinator,
+    verifications: verification::Verifications,
     pub sessions: FetchSessions,
     pub parked: BTreeMap<RequestId, Parked>,
     timers: BTreeSet<(Instant, Timer)>,
@@ -73,12 +85,19 @@ pub(crate) enum Parked {
     Produce(ParkedProduce),
     Fetch(ParkedFetch),
     ListOffsets(ParkedListOffsets),
+    /// For the partitions of its transaction to be verified.
+    UnverifiedProduce(UnverifiedProduce),
+    UnverifiedOffsets(UnverifiedOffsets),
+    /// WriteTxnMarkers: for the markers to be safe.
+    Markers(ParkedMarkers),
     /// InitProducerId: for a block of ids.
-    ProducerId(RequestContext),
+    ProducerId(ParkedProducerId),
     /// For the controller's answer.
     Forwarded,
     /// For the group coordinator's.
     Group(RequestContext),
+    /// For the transaction coordinator's.
+    Transaction(RequestContext),
 }
 
 const CREATE_TOPICS_VERSION: i16 = 7;
@@ -105,8 +124,8 @@ pub(crate) enum LoadFor {
         request: RequestId,
         ranges: Vec<(PartitionId, ReadRange)>,
     },
-    Groups {
-        load: groups::GroupLoad,
+    Coordinator {
+        load: coordinators::CoordinatorLoad,
         ranges: Vec<ReadRange>,
     },
 }
@@ -124,6 +143,11 @@ pub(crate) enum BrokerOutput {
     /// No response follows: the next request may be served.
     Silent {
         request: RequestId,
+    },
+    /// Whether what follows the request on its connection has to wait until it goes on.
+    Hold {
+        request: RequestId,
+        holds: bool,
     },
     Load {
         purpose: LoadFor,
@@ -156,6 +180,7 @@ impl Broker {
             observed: false,
             lifecycle: Lifecycle::Starting,
             link: Link::default(),
+            peers: Peers::default(),
             image: Arc::default(),
             image_end: 0,
             replicas: Replicas::default(),
@@ -166,6 +191,8 @@ impl Broker {
                 groups::group_config(&settings),
                 Random::stream(node.seed, &format!("members of epoch {epoch}")),
             ),
+            transactions: TxnCoordinator::new(transactions::txn_config(&settings)),
+            verifications: verification::Verifications::default(),
             sessions: FetchSessions::new(slots, Random::stream(node.seed, &format!("fetch sessions of epoch {epoch}"))),
             parked: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -197,13 +224,18 @@ impl Broker {
         request: &Bytes,
     ) -> Option<RequestContext> {
         let (ctx, served) = api::serve(self, id, conn, client_host, request);
+        self.conclude(id, served);
+        ctx
+    }
+
+    /// Does what has become of a request.
+    pub fn conclude(&mut self, id: RequestId, served: Served) {
         match served {
             Served::Answer(frame) => self.respond(id, frame),
             Served::Parked => {}
             Served::Silent => self.outputs.push_back(BrokerOutput::Silent { request: id }),
             Served::Close(reason) => self.close(id, reason),
         }
-        ctx
     }
 
     /// A partition that this broker leads.
@@ -263,18 +295,33 @@ impl Broker {
                 self.settings.int("offsets.topic.num.partitions"),
                 self.settings.int("offsets.topic.replication.factor") as i16,
             ),
+            TRANSACTIONS_TOPIC => (
+                self.settings.int("transaction.state.log.num.partitions"),
+                self.settings.int("transaction.state.log.replication.factor") as i16,
+            ),
             _ => (self.settings.int("num.partitions"), self.settings.int("default.replication.factor") as i16),
         };
-        if name == OFFSETS_TOPIC {
-            let segment_bytes = self.settings.int("offsets.topic.segment.bytes").to_string();
-            for (name, value) in
-                [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)]
-            {
-                let mut config = CreatableTopicConfig::default();
-                config.name = text(name);
-                config.value = Some(text(value));
-                topic.configs.push(config);
-            }
+        let of = |config: &str| self.settings.int(config).to_string();
+        let configs = match name {
+            OFFSETS_TOPIC => vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "producer".to_owned()),
+                ("segment.bytes", of("offsets.topic.segment.bytes")),
+            ],
+            TRANSACTIONS_TOPIC => vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "uncompressed".to_owned()),
+                ("min.insync.replicas", of("transaction.state.log.min.isr")),
+                ("segment.bytes", of("transaction.state.log.segment.bytes")),
+                ("unclean.leader.election.enable", "false".to_owned()),
+            ],
+            _ => Vec::new(),
+        };
+        for (name, value) in configs {
+            let mut config = CreatableTopicConfig::default();
+            config.name = text(name);
+            config.value = Some(text(&value));
+            topic.configs.push(config);
         }
         topic
     }
@@ -285,6 +332,11 @@ impl Broker {
 
     pub fn close(&mut self, request: RequestId, reason: String) {
         self.outputs.push_back(BrokerOutput::Close { request, reason });
+    }
+
+    /// What follows a request on its connection waits, or waits no longer, until it is answered.
+    pub fn hold(&mut self, request: RequestId, holds: bool) {
+        self.outputs.push_back(BrokerOutput::Hold { request, holds });
     }
 
     pub fn emit(&mut self, event: impl FnOnce() -> Event) {
@@ -318,9 +370,10 @@ impl Broker {
     }
 
     pub fn next_wake(&self) -> Option<(Instant, &'static str)> {
-        let groups = self.groups.next_wake();
-        let Some((at, timer)) = self.timers.first().filter(|(at, _)| groups.is_none_or(|(due, _)| *at <= due)) else {
-            return groups;
+        let coordinators = [self.groups.next_wake(), self.transactions.next_wake()];
+        let earliest = coordinators.into_iter().flatten().min_by_key(|(at, _)| *at);
+        let Some((at, timer)) = self.timers.first().filter(|(at, _)| earliest.is_none_or(|(due, _)| *at <= due)) else {
+            return earliest;
         };
         let reason = match timer {
             Timer::Register => "the broker registers again",
@@ -346,5 +399,6 @@ impl Broker {
             }
         }
         self.wake_groups();
+        self.wake_transactions();
     }
 }

@@ -28,6 +28,8 @@ impl Broker {
             Asked::Heartbeat => self.heartbeat_answered(version, response),
             Asked::Metadata => self.metadata_fetched(version, response),
             Asked::ProducerIds => self.producer_ids_allocated(version, response),
+            // Brokers are asked these, not the controller.
+            Asked::Markers(_) | Asked::Verification(_) => {}
             Asked::Forwarded(ctx) => {
                 if self.parked.remove(&ctx.id).is_some() {
                     match pass_on(&ctx, &response) {
@@ -58,6 +60,17 @@ impl Broker {
         }
     }
 
+    /// A broker's answer, maybe our own, to one of ours.
+    pub fn peer_answered(&mut self, broker: i32, response: Bytes) {
+        match self.peers.to(broker).answered(&response) {
+            Some((Asked::Markers(markers), version)) => self.markers_answered(version, response, &markers),
+            Some((Asked::Verification(asked), version)) => {
+                self.verification_answered(broker, version, response, asked);
+            }
+            _ => {}
+        }
+    }
+
     /// A store is done.
     pub fn stored(&mut self, covered: &[Stored]) {
         for &stored in covered {
@@ -73,8 +86,10 @@ impl Broker {
         for &stored in covered {
             let Some(partition) = self.replicas.get_soft(stored.id) else { continue };
             let (topic, from) = (partition.topic.clone(), partition.log.high_watermark());
+            let stable = partition.log.last_stable_offset();
             let (done, passed) = partition.durable(stored);
             let to = partition.log.high_watermark();
+            let is_stable_moved = partition.log.last_stable_offset() > stable;
             self.grown += passed;
             let woken: Vec<RequestId> =
                 if to > from { partition.fetches.iter().copied().collect() } else { Vec::new() };
@@ -86,7 +101,7 @@ impl Broker {
                 self.append_committed(waiter);
             }
             for request in woken {
-                self.fetch_advanced(request, passed);
+                self.fetch_advanced(request, passed, is_stable_moved);
             }
         }
     }
@@ -105,6 +120,8 @@ impl Broker {
         match waiter {
             Waiter::Produce { request, slot } => self.produce_settled(request, slot, ErrorCode::None),
             Waiter::Group { write, last_offset } => self.group_written(write, Ok(last_offset)),
+            Waiter::Transaction { write } => self.transaction_written(write, Ok(())),
+            Waiter::Marker { request, slot } => self.marker_settled(request, slot, None),
         }
     }
 
@@ -112,6 +129,8 @@ impl Broker {
         match waiter {
             Waiter::Produce { request, slot } => self.produce_settled(request, slot, error),
             Waiter::Group { write, .. } => self.group_written(write, Err(error)),
+            Waiter::Transaction { write } => self.transaction_written(write, Err(error)),
+            Waiter::Marker { request, slot } => self.marker_settled(request, slot, Some(error)),
         }
     }
 
@@ -120,10 +139,10 @@ impl Broker {
         match (purpose, result) {
             (LoadFor::Recovery(wanted), Ok(bytes)) => self.recovery_loaded(wanted, bytes),
             (LoadFor::Recovery(_), Err(why)) => self.recovery_failed(&why),
-            (LoadFor::Groups { load, ranges }, Ok(bytes)) => self.groups_loaded(load, &ranges, &bytes),
-            (LoadFor::Groups { load, .. }, Err(why)) => {
-                self.log_line(format!("groups cannot be loaded: {why}"));
-                self.load_groups(load);
+            (LoadFor::Coordinator { load, ranges }, Ok(bytes)) => self.coordinator_loaded(load, &ranges, &bytes),
+            (LoadFor::Coordinator { load, .. }, Err(why)) => {
+                self.log_line(format!("a coordinator's log cannot be read: {why}"));
+                self.load_coordinator(load);
             }
             (LoadFor::Request { request, ranges }, Ok(bytes)) => {
                 for ((id, range), bytes) in ranges.into_iter().zip(bytes) {
@@ -160,6 +179,7 @@ impl Broker {
         match self.parked.get(&request) {
             Some(Parked::Fetch(_)) => self.finish_fetch(request),
             Some(Parked::Produce(_)) => self.produce_timed_out(request),
+            Some(Parked::UnverifiedProduce(_)) => self.verify_produce_again(request),
             _ => {}
         }
     }
@@ -178,6 +198,13 @@ impl Broker {
             Some(Parked::Fetch(parked)) => {
                 self.cancel_timer(parked.deadline, Timer::Request(request));
                 self.unwatch(request, &parked);
+            }
+            Some(Parked::Markers(parked)) => {
+                for id in parked.partitions() {
+                    if let Some(partition) = self.replicas.get_soft(id) {
+                        partition.forget(request);
+                    }
+                }
             }
             _ => {}
         }

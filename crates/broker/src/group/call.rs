@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use shore_base::Uuid;
+use shore_log::VerificationGuard;
+use shore_wire::error::ErrorCode;
 use shore_wire::frame::{self, EncodeError, Frame};
 use shore_wire::messages::{
     DescribeGroupsResponse, HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitResponse, OffsetFetchResponse, SyncGroupResponse,
+    OffsetCommitResponse, OffsetFetchResponse, SyncGroupResponse, TxnOffsetCommitResponse,
 };
 
 use super::event::GroupEvent;
@@ -41,6 +43,25 @@ pub trait Topics {
 /// Key and value, where `None` is a tombstone.
 pub type Records = Vec<(Bytes, Option<Bytes>)>;
 
+/// Who commits offsets in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Producer {
+    pub id: i64,
+    pub epoch: i16,
+    /// What the first append of the transaction has to come with.
+    pub guard: Option<VerificationGuard>,
+}
+
+/// The end of a transaction in a partition of `__consumer_offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMarker {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub coordinator_epoch: i32,
+    pub commit: bool,
+    pub transaction_version: i16,
+}
+
 /// What the coordinator wants done.
 #[derive(Clone, Debug)]
 pub enum GroupOutput {
@@ -50,6 +71,19 @@ pub enum GroupOutput {
     Append {
         records: Records,
         write: WriteId,
+        /// Whose transaction the records are part of.
+        producer: Option<Producer>,
+    },
+    /// Likewise, for a marker.
+    AppendMarker {
+        marker: GroupMarker,
+        write: WriteId,
+    },
+    /// What became of a marker that WriteTxnMarkers brought.
+    MarkerWritten {
+        request: RequestId,
+        slot: usize,
+        result: Result<(), ErrorCode>,
     },
     /// The response to a request; to be dropped if the connection is gone meanwhile.
     Respond {
@@ -70,6 +104,7 @@ pub enum GroupResponse {
     SyncGroup(SyncGroupResponse),
     DescribeGroups(DescribeGroupsResponse),
     ListGroups(ListGroupsResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
 }
 
 impl GroupResponse {
@@ -83,6 +118,7 @@ impl GroupResponse {
             Self::SyncGroup(body) => frame::encode_response(correlation_id, version, body),
             Self::DescribeGroups(body) => frame::encode_response(correlation_id, version, body),
             Self::ListGroups(body) => frame::encode_response(correlation_id, version, body),
+            Self::TxnOffsetCommit(body) => frame::encode_response(correlation_id, version, body),
         }
     }
 }

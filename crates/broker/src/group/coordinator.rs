@@ -58,13 +58,27 @@ impl GroupCoordinator {
         self.shards.insert(partition, Arc::new(Shard::new(partition, true)));
     }
 
-    /// One record of the partition's log. A record that cannot be read changes nothing.
-    pub fn apply(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), DecodeError> {
+    /// One record of the partition's log, which may be part of a producer's transaction. A record that
+    /// cannot be read changes nothing.
+    pub fn apply(
+        &mut self,
+        partition: i32,
+        producer_id: Option<i64>,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), DecodeError> {
         let record = GroupRecord::decode(key, value)?;
         if let Some(shard) = self.shards.get_mut(&partition) {
-            Arc::make_mut(shard).apply(&mut self.fx, record, None);
+            Arc::make_mut(shard).apply(&mut self.fx, record, producer_id, None);
         }
         Ok(())
+    }
+
+    /// The end of a producer's transaction in the partition's log.
+    pub fn apply_marker(&mut self, partition: i32, producer_id: i64, commit: bool) {
+        if let Some(shard) = self.shards.get_mut(&partition) {
+            Arc::make_mut(shard).apply_marker(producer_id, commit, None);
+        }
     }
 
     /// Everything is replayed: sessions start anew.
@@ -124,7 +138,7 @@ impl GroupCoordinator {
     pub fn topic_deleted(&mut self, now: Instant, wall: Wall, name: &str, id: Uuid) {
         self.at(now, wall);
         for shard in self.shards.values_mut() {
-            if shard.offsets.of_topic(name, id).next().is_some() {
+            if shard.has_topic(name, id) {
                 Arc::make_mut(shard).delete_topic(&mut self.fx, name, id);
             }
         }

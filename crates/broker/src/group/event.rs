@@ -47,6 +47,12 @@ pub enum GroupEvent {
         member: Arc<str>,
         partitions: u32,
     },
+    /// They count once the producer's transaction is committed.
+    OffsetsPending {
+        group: Arc<str>,
+        producer_id: i64,
+        partitions: u32,
+    },
     OffsetsExpired {
         group: Arc<str>,
         partitions: u32,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use shore_base::collections::BTreeSet;
 use shore_base::{Duration, Uuid, Wall};
 use shore_wire::messages::StrBytes;
 use shore_wire::records::group::GroupRecord;
@@ -37,8 +38,14 @@ impl GroupCoordinator {
 
 impl Shard {
     pub fn delete_topic(&mut self, fx: &mut Effects, name: &str, id: Uuid) {
-        let tombstones = self.offsets.of_topic(name, id).map(|key| tombstone(&key)).collect();
+        let keys: BTreeSet<OffsetKey> =
+            self.offsets.of_topic(name, id).chain(self.pending.of_topic(name, id)).collect();
+        let tombstones = keys.iter().map(tombstone).collect();
         self.propose_all(fx, tombstones);
+    }
+
+    pub fn has_topic(&self, name: &str, id: Uuid) -> bool {
+        self.offsets.of_topic(name, id).chain(self.pending.of_topic(name, id)).next().is_some()
     }
 
     fn expired(&self, fx: &mut Effects) -> Vec<GroupRecord> {
@@ -59,14 +66,17 @@ impl Shard {
 
     /// Adds tombstones for what expired; true if nothing is left.
     fn expired_of_group(&self, fx: &Effects, group: &Group, records: &mut Vec<GroupRecord>) -> bool {
-        let Some(topics) = self.offsets.of_group(&group.id) else { return true };
+        // A group stays while a transaction may still commit offsets for it.
+        let is_in_transaction = self.pending.has_group(&group.id);
+        let Some(topics) = self.offsets.of_group(&group.id) else { return !is_in_transaction };
         let Some(clock) = RetentionClock::of(group) else { return false };
-        let mut all_gone = true;
+        let mut all_gone = !is_in_transaction;
         for (topic, partitions) in topics {
             let wanted = group.is_subscribed_to(topic);
             for (partition, slot) in partitions {
                 let Some(stored) = slot.latest() else { continue };
-                if wanted || !clock.is_over(stored, fx.wall, fx.config.offsets_retention) {
+                let is_pending = is_in_transaction && self.pending.has(&group.id, topic, *partition);
+                if wanted || is_pending || !clock.is_over(stored, fx.wall, fx.config.offsets_retention) {
                     all_gone = false;
                     continue;
                 }

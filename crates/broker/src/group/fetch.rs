@@ -103,6 +103,8 @@ impl Shard {
         metadata: &dyn Topics,
     ) -> OffsetFetchResponseGroup {
         let stored = self.offsets.of_group(&request.group_id);
+        // A transaction may still change it: only who asks for stable offsets is told so.
+        let is_unstable = |topic: &str, index: i32| stable && self.pending.has(&request.group_id, topic, index);
         let visible = |slot: &OffsetSlot| if stable { slot.latest().cloned() } else { slot.safe().cloned() };
         let mut response = OffsetFetchResponseGroup::default();
         response.group_id = request.group_id.clone();
@@ -117,7 +119,12 @@ impl Shard {
                     topic.topic_id = shore_wire::messages::Uuid::from_bytes(id.0);
                 }
                 let known = partitions.iter().filter_map(|(index, slot)| Some((*index, visible(slot)?)));
-                topic.partitions = known.map(|(index, stored)| partition(index, Some(&stored))).collect();
+                topic.partitions = known
+                    .map(|(index, stored)| match is_unstable(name, index) {
+                        true => k09_offset_fetch::no_offset(index, ErrorCode::UnstableOffsetCommit),
+                        false => partition(index, Some(&stored)),
+                    })
+                    .collect();
                 if !topic.partitions.is_empty() {
                     response.topics.push(topic);
                 }
@@ -145,6 +152,9 @@ impl Shard {
                     || stored.topic_id.0 == asked.topic_id.to_bytes()
             };
             let answer = |index: &i32| {
+                if is_unstable(&asked.name, *index) {
+                    return k09_offset_fetch::no_offset(*index, ErrorCode::UnstableOffsetCommit);
+                }
                 let stored = slots.and_then(|slots| slots.get(index)).and_then(visible);
                 partition(*index, stored.filter(of_topic).as_ref())
             };

@@ -13,6 +13,7 @@
 //! - `coordinator`: the machine, its shards (one per partition) and the writes that are under way
 //! - `classic`, `member`, `state`: one classic group; `join`, `sync`, `session`: what happens to it
 //! - `offset_store`, `commit`, `fetch`, `expire`: committed offsets
+//! - `pending_offsets`, `txn_commit`: offsets of transactions that have not ended
 //! - `describe`, `view`, `event`: what others see of it
 
 mod call;
@@ -29,19 +30,22 @@ mod java;
 mod join;
 mod member;
 mod offset_store;
+mod pending_offsets;
 mod session;
 mod shard;
 mod state;
 mod sync;
 mod timer;
+mod txn_commit;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use commit::add_partition as add_commit_result;
+pub(crate) use shard::response_error;
 
-pub use call::{Caller, GroupOutput, GroupResponse, Records, RequestId, Topics, WriteId};
+pub use call::{Caller, GroupMarker, GroupOutput, GroupResponse, Producer, Records, RequestId, Topics, WriteId};
 pub use config::GroupConfig;
 pub use coordinator::GroupCoordinator;
 pub use event::{Departure, GroupEvent};

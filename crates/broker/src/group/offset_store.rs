@@ -36,6 +36,8 @@ pub(super) struct StoredOffset {
     pub expires_at: Option<Wall>,
     /// Zero in records of old brokers.
     pub topic_id: Uuid,
+    /// Its place among the records of its shard: of two commits the later record counts.
+    pub order: u64,
 }
 
 /// One offset through time. Invariant: `unsafe_values` is in the order of its writes.
@@ -103,6 +105,11 @@ impl OffsetStore {
         }
     }
 
+    /// What was last written.
+    pub fn latest(&self, key: &OffsetKey) -> Option<&StoredOffset> {
+        self.groups.get(&key.group)?.get(&key.topic)?.get(&key.partition)?.latest()
+    }
+
     pub fn of_group(&self, group: &str) -> Option<&GroupOffsets> {
         self.groups.get(group)
     }
@@ -150,6 +157,7 @@ impl From<OffsetCommitValue> for StoredOffset {
             committed_at: Wall::from_millis(value.commit_timestamp),
             expires_at: (value.expire_timestamp != -1).then(|| Wall::from_millis(value.expire_timestamp)),
             topic_id: value.topic_id,
+            order: 0,
         }
     }
 }

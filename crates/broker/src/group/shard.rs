@@ -10,13 +10,14 @@ use shore_wire::error::ErrorCode;
 use shore_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 use shore_wire::records::group::{GroupRecord, TooLong};
 
-use super::call::{GroupOutput, GroupResponse, Records, RequestId, WriteId};
+use super::call::{GroupMarker, GroupOutput, GroupResponse, Producer, Records, RequestId, WriteId};
 use super::classic::{Birth, Group, text};
 use super::config::GroupConfig;
 use super::event::GroupEvent;
 use super::fetch::Gathered;
 use super::member::Waiting;
 use super::offset_store::{OffsetKey, OffsetStore, StoredOffset};
+use super::pending_offsets::{PendingOffsets, PendingUndo};
 use super::timer::Timers;
 use crate::api::{k11_join_group, k14_sync_group};
 
@@ -41,6 +42,9 @@ pub(super) struct Shard {
     pub loading: bool,
     pub groups: BTreeMap<Arc<str>, Group>,
     pub offsets: OffsetStore,
+    pub pending: PendingOffsets,
+    /// How many records of offsets were applied.
+    applied: u64,
     /// Appended, not yet safe, oldest first.
     writes: VecDeque<Write>,
 }
@@ -50,6 +54,7 @@ pub(super) struct Shard {
 struct Write {
     id: WriteId,
     offsets: Vec<OffsetKey>,
+    pending: Vec<PendingUndo>,
     created: Vec<Arc<str>>,
     deleted: Vec<Group>,
     then: Vec<Then>,
@@ -82,6 +87,11 @@ pub(super) enum Then {
     FetchPart {
         request: RequestId,
         groups: Vec<usize>,
+    },
+    /// A marker of a WriteTxnMarkers request.
+    MarkerWritten {
+        request: RequestId,
+        slot: usize,
     },
 }
 
@@ -150,27 +160,53 @@ impl Effects {
 
 impl Shard {
     pub fn new(partition: i32, loading: bool) -> Self {
-        Self { partition, loading, groups: BTreeMap::new(), offsets: OffsetStore::default(), writes: VecDeque::new() }
+        Self {
+            partition,
+            loading,
+            groups: BTreeMap::new(),
+            offsets: OffsetStore::default(),
+            pending: PendingOffsets::default(),
+            applied: 0,
+            writes: VecDeque::new(),
+        }
     }
 
     /// Applies the records and sends them off. What waits for them runs in [`Self::written`].
     pub fn propose(&mut self, fx: &mut Effects, proposal: Proposal) {
+        self.propose_by(fx, proposal, None);
+    }
+
+    /// The same, for records that may be part of a transaction.
+    pub fn propose_by(&mut self, fx: &mut Effects, proposal: Proposal, producer: Option<Producer>) {
         let Ok(records) = proposal.records.iter().map(GroupRecord::encode).collect::<Result<Records, TooLong>>() else {
             return self.follow(fx, proposal.then, Err(ErrorCode::UnknownServerError));
         };
+        let id = self.begin_write(fx, proposal.then);
+        for record in proposal.records {
+            self.apply(fx, record, producer.map(|producer| producer.id), Some(id));
+        }
+        fx.outputs.push_back(GroupOutput::Append { records, write: id, producer });
+    }
+
+    /// Applies the end of a transaction and sends its marker off.
+    pub fn propose_marker(&mut self, fx: &mut Effects, marker: GroupMarker, then: Then) {
+        let id = self.begin_write(fx, then);
+        self.apply_marker(marker.producer_id, marker.commit, Some(id));
+        fx.outputs.push_back(GroupOutput::AppendMarker { marker, write: id });
+    }
+
+    fn begin_write(&mut self, fx: &mut Effects, then: Then) -> WriteId {
         let id = WriteId { partition: self.partition, number: fx.next_write };
         fx.next_write += 1;
         self.writes.push_back(Write {
             id,
             offsets: Vec::new(),
+            pending: Vec::new(),
             created: Vec::new(),
             deleted: Vec::new(),
-            then: vec![proposal.then],
+            then: vec![then],
         });
-        for record in proposal.records {
-            self.apply(fx, record, Some(id));
-        }
-        fx.outputs.push_back(GroupOutput::Append { records, write: id });
+        id
     }
 
     /// Follows up once everything that is proposed so far is safe.
@@ -181,9 +217,10 @@ impl Shard {
         }
     }
 
-    /// The one place where hard state changes: offsets, and which groups there are. `write` is what
-    /// carries the record, or `None` if it comes from the log.
-    pub fn apply(&mut self, fx: &mut Effects, record: GroupRecord, write: Option<WriteId>) {
+    /// Where hard state changes, together with [`Self::apply_marker`]: offsets, and which groups there
+    /// are. `producer_id` is that of the transaction that the record is part of; `write` is what carries
+    /// it, or `None` if it comes from the log.
+    pub fn apply(&mut self, fx: &mut Effects, record: GroupRecord, producer_id: Option<i64>, write: Option<WriteId>) {
         match record {
             GroupRecord::OffsetCommit { group, topic, partition, value } => {
                 let (group, topic) = (text(&group), text(&topic));
@@ -191,9 +228,21 @@ impl Shard {
                     self.ensure_group(fx, &group, write);
                 }
                 let key = OffsetKey { group, topic, partition };
-                self.offsets.put(&key, value.map(StoredOffset::from), write);
-                if let Some(write) = self.writes.back_mut().filter(|_| write.is_some()) {
-                    write.offsets.push(key);
+                self.applied += 1;
+                let value = value.map(|value| StoredOffset { order: self.applied, ..value.into() });
+                match (producer_id, value) {
+                    (Some(producer_id), Some(value)) => {
+                        let undo = self.pending.put(producer_id, key, value);
+                        self.note(write, |write| write.pending.push(undo));
+                    }
+                    (_, value) => {
+                        if value.is_none() {
+                            let undos = self.pending.remove(&key);
+                            self.note(write, |write| write.pending.extend(undos));
+                        }
+                        self.offsets.put(&key, value, write);
+                        self.note(write, |write| write.offsets.push(key));
+                    }
                 }
             }
             GroupRecord::GroupMetadata { group, value: None } => {
@@ -217,6 +266,26 @@ impl Shard {
                 }
             },
             GroupRecord::Other { .. } => {}
+        }
+    }
+
+    /// The end of a transaction: its offsets count from here on, or never. One that was committed outside
+    /// of it meanwhile stays.
+    pub fn apply_marker(&mut self, producer_id: i64, commit: bool, write: Option<WriteId>) {
+        for (key, value) in self.pending.take(producer_id) {
+            let undo = PendingUndo { producer_id, key: key.clone(), before: Some(value.clone()) };
+            self.note(write, |write| write.pending.push(undo));
+            if commit && self.offsets.latest(&key).is_none_or(|known| known.order < value.order) {
+                self.offsets.put(&key, Some(value), write);
+                self.note(write, |write| write.offsets.push(key));
+            }
+        }
+    }
+
+    /// Keeps with a write what it changes; what comes from the log is safe.
+    fn note(&mut self, write: Option<WriteId>, note: impl FnOnce(&mut Write)) {
+        if let Some(under_way) = self.writes.back_mut().filter(|_| write.is_some()) {
+            note(under_way);
         }
     }
 
@@ -279,6 +348,9 @@ impl Shard {
         for key in &write.offsets {
             self.offsets.take_back(key, write.id);
         }
+        for undo in write.pending.into_iter().rev() {
+            self.pending.undo(undo);
+        }
         for id in write.created {
             if self.groups.get(&id).is_some_and(|group| group.birth == Birth::Writing(write.id))
                 && let Some(mut group) = self.groups.remove(&id)
@@ -307,12 +379,15 @@ impl Shard {
                 self.assignment_written(fx, &group, generation, &leader, assignment, result);
             }
             Then::FetchPart { request, groups } => fx.fetch_part_done(request, &groups, result),
+            Then::MarkerWritten { request, slot } => {
+                fx.outputs.push_back(GroupOutput::MarkerWritten { request, slot, result });
+            }
         }
     }
 }
 
 /// What clients are told when an append failed.
-pub(super) fn response_error(append: ErrorCode) -> ErrorCode {
+pub(crate) fn response_error(append: ErrorCode) -> ErrorCode {
     match append {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
             ErrorCode::CoordinatorNotAvailable

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shore_base::collections::BTreeSet;
 use shore_base::{Uuid, Wall};
 use shore_log::storage::FileName;
-use shore_log::{AppendError, Appended, BatchHeader, Log, LogConfig, Origin};
+use shore_log::{AppendError, Appended, BatchHeader, Log, LogConfig, Origin, VerificationGuard};
 use shore_wire::error::ErrorCode;
 
 use crate::api::RequestId;
@@ -26,6 +26,10 @@ pub(crate) enum Waiter {
     Produce { request: RequestId, slot: usize },
     /// A write of the group coordinator.
     Group { write: WriteId, last_offset: i64 },
+    /// One of the transaction coordinator.
+    Transaction { write: WriteId },
+    /// A WriteTxnMarkers request; `slot` is the place of this marker in it.
+    Marker { request: RequestId, slot: usize },
 }
 
 /// A partition of this broker. The high watermark of a single replica is its durable end.
@@ -99,17 +103,41 @@ impl Partition {
         }
     }
 
-    pub fn append(&mut self, records: &[u8], from_client: bool, wall: Wall) -> Result<Appended, AppendError> {
+    /// Appends a batch of a Produce request; the first of a transaction comes with its guard.
+    pub fn append_produced(
+        &mut self,
+        records: &[u8],
+        guard: Option<VerificationGuard>,
+        wall: Wall,
+    ) -> Result<Appended, AppendError> {
+        self.append(records, Origin::Client { leader_epoch: self.leader_epoch, guard }, wall)
+    }
+
+    /// Appends records of a coordinator, likewise.
+    pub fn append_internal(
+        &mut self,
+        records: &[u8],
+        guard: Option<VerificationGuard>,
+        wall: Wall,
+    ) -> Result<Appended, AppendError> {
+        self.append(records, Origin::Coordinator { leader_epoch: self.leader_epoch, guard }, wall)
+    }
+
+    /// Ends a transaction of a producer here.
+    pub fn append_marker(
+        &mut self,
+        marker: &[u8],
+        transaction_version: i16,
+        wall: Wall,
+    ) -> Result<Appended, AppendError> {
+        self.append(marker, Origin::Marker { leader_epoch: self.leader_epoch, transaction_version }, wall)
+    }
+
+    fn append(&mut self, records: &[u8], origin: Origin, wall: Wall) -> Result<Appended, AppendError> {
         if self.log.overdue_bytes() >= MOST_OVERDUE_BYTES {
             let message = format!("The store of partition {} fails.", self.log.directory().base_name());
             return Err(AppendError::new(ErrorCode::KafkaStorageError, message));
         }
-        let leader_epoch = self.leader_epoch;
-        let origin = if from_client {
-            Origin::Client { leader_epoch, guard: None }
-        } else {
-            Origin::Coordinator { leader_epoch, guard: None }
-        };
         let appended = self.log.append(records, origin, wall)?;
         self.appended_bytes += appended.bytes as u64;
         Ok(appended)
@@ -142,7 +170,10 @@ impl Partition {
     }
 
     pub fn forget(&mut self, request: RequestId) {
-        self.waiters.retain(|(_, waiter)| !matches!(waiter, Waiter::Produce { request: by, .. } if *by == request));
+        self.waiters.retain(|(_, waiter)| match waiter {
+            Waiter::Produce { request: by, .. } | Waiter::Marker { request: by, .. } => *by != request,
+            Waiter::Group { .. } | Waiter::Transaction { .. } => true,
+        });
         self.fetches.remove(&request);
     }
 

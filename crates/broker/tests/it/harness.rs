@@ -33,6 +33,8 @@ pub struct Server {
     pub log: Vec<String>,
     pub events: Vec<shore_broker::event::Event>,
     pub writes: usize,
+    /// How many writes the disk takes before it hangs.
+    most_writes: usize,
     kept: VecDeque<StoreRequest>,
     answers: BTreeMap<ConnId, VecDeque<Bytes>>,
     pub closed: BTreeMap<ConnId, String>,
@@ -46,6 +48,9 @@ pub fn config() -> NodeConfig {
     let configs = [
         ("offsets.topic.num.partitions", "4"),
         ("offsets.topic.replication.factor", "1"),
+        ("transaction.state.log.num.partitions", "3"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
         ("group.initial.rebalance.delay.ms", "0"),
     ];
     NodeConfig {
@@ -91,6 +96,7 @@ impl Server {
             log: Vec::new(),
             events: Vec::new(),
             writes: 0,
+            most_writes: usize::MAX,
             kept: VecDeque::new(),
             answers: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -132,7 +138,13 @@ impl Server {
 
     pub fn answer_store(&mut self) {
         while let Some(request) = self.kept.pop_front() {
-            self.writes += usize::from(matches!(request, StoreRequest::Store { .. }));
+            let is_write = matches!(request, StoreRequest::Store { .. });
+            if is_write && self.writes >= self.most_writes {
+                self.kept.push_front(request);
+                self.disk = Disk::Hangs;
+                break;
+            }
+            self.writes += usize::from(is_write);
             let reply = match request {
                 StoreRequest::Store { token, .. } if self.disk == Disk::Fails => {
                     StoreReply::Stored { token, result: Err(StoreError::Full("the test's disk".to_owned())) }
@@ -141,6 +153,19 @@ impl Server {
             };
             self.node.handle(self.now, Input::Store(reply));
         }
+        self.drain();
+    }
+
+    /// The disk hangs once it has taken so many writes since the start.
+    pub fn stop_disk_after(&mut self, writes: usize) {
+        self.most_writes = writes;
+    }
+
+    /// Answers one request of those that were kept.
+    pub fn store_once(&mut self) {
+        let request = self.kept.pop_front().expect("a request was kept");
+        let reply = self.store.carry_out(request);
+        self.node.handle(self.now, Input::Store(reply));
         self.drain();
     }
 

@@ -10,3 +10,4 @@ mod parked;
 mod produce;
 mod restart;
 mod topics;
+mod transactions;

@@ -211,15 +211,6 @@ fn an_idempotent_producers_retry_gets_its_old_offset_and_a_gap_is_refused() {
 }
 
 #[test]
-fn a_transactional_producer_is_told_that_it_is_not_served() {
-    let mut server = Server::start();
-    let mut request = InitProducerIdRequest::default();
-    request.transactional_id = Some("tx".into());
-    let response = server.ask(2, &request);
-    assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
-}
-
-#[test]
 fn a_request_of_hundreds_of_partitions_is_one_store() {
     let mut server = Server::start();
     server.create_topic("t", 500, &[]);

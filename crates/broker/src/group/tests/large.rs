@@ -93,7 +93,7 @@ fn responses(groups: &mut GroupCoordinator, now: Instant, wall: Wall) -> Vec<Gro
         match output {
             GroupOutput::Append { write, .. } => groups.written(now, wall, write, Ok(0)),
             GroupOutput::Respond { response, .. } => responses.push(response),
-            GroupOutput::Event(_) => {}
+            GroupOutput::AppendMarker { .. } | GroupOutput::MarkerWritten { .. } | GroupOutput::Event(_) => {}
         }
     }
     responses

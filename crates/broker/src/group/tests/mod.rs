@@ -11,7 +11,7 @@ use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame;
 
-use super::call::{Caller, GroupOutput, Records, RequestId, Topics, WriteId};
+use super::call::{Caller, GroupMarker, GroupOutput, Producer, RequestId, Topics, WriteId};
 use super::config::GroupConfig;
 use super::coordinator::GroupCoordinator;
 use super::event::GroupEvent;
@@ -28,6 +28,7 @@ const TRANSCRIPTS: &[(&str, &str)] = &[
     ("leave", include_str!("leave.txt")),
     ("static", include_str!("static.txt")),
     ("commit", include_str!("commit.txt")),
+    ("transactions", include_str!("transactions.txt")),
     ("fetch", include_str!("fetch.txt")),
     ("expire", include_str!("expire.txt")),
     ("describe", include_str!("describe.txt")),
@@ -77,12 +78,21 @@ struct Bench {
     names: Names,
     requests: BTreeMap<RequestId, (String, ApiKey, i16)>,
     next_request: u64,
-    /// Records that are safe, as a reload would find them.
-    log: Records,
+    /// What is safe, as a reload would find it.
+    log: Vec<Logged>,
     /// Writes that wait for `written` or `fail`, while `hold` is on.
-    writes: Vec<(WriteId, Records)>,
+    writes: Vec<(WriteId, Vec<Logged>)>,
+    /// Markers that were asked for, by their number.
+    markers: Vec<String>,
     hold: bool,
     deleted: Vec<String>,
+}
+
+/// What a partition's log holds.
+#[derive(Clone)]
+enum Logged {
+    Record { producer_id: Option<i64>, key: Bytes, value: Option<Bytes> },
+    Marker { producer_id: i64, commit: bool },
 }
 
 /// All topics with one letter, of three partitions each. The id `t'` is that of another topic `t`.
@@ -129,6 +139,7 @@ impl Bench {
             next_request: 0,
             log: Vec::new(),
             writes: Vec::new(),
+            markers: Vec::new(),
             hold: false,
             deleted: Vec::new(),
         };
@@ -142,8 +153,13 @@ impl Bench {
 
     fn load(&mut self) {
         self.groups.load_begin(0);
-        for (key, value) in &self.log {
-            self.groups.apply(0, key, value.as_deref()).expect("our own record");
+        for logged in &self.log {
+            match logged {
+                Logged::Record { producer_id, key, value } => {
+                    self.groups.apply(0, *producer_id, key, value.as_deref()).expect("our own record");
+                }
+                Logged::Marker { producer_id, commit } => self.groups.apply_marker(0, *producer_id, *commit),
+            }
         }
         self.groups.load_end(self.now, self.wall(), 0);
     }
@@ -179,6 +195,19 @@ impl Bench {
                 self.config.max_size = line.number("size", self.config.max_size as i64) as usize;
                 self.groups = GroupCoordinator::new(self.config.clone(), Random::stream(2, "members"));
                 self.load();
+            }
+            // marker NAME PRODUCER commit|abort
+            "marker" => {
+                let marker = GroupMarker {
+                    producer_id: line.words[2].parse().expect("a producer id"),
+                    producer_epoch: 0,
+                    coordinator_epoch: 0,
+                    commit: line.words[3] == "commit",
+                    transaction_version: 2,
+                };
+                self.markers.push(line.words[1].to_owned());
+                let slot = self.markers.len() - 1;
+                self.groups.complete_transaction(now, wall, 0, marker, (RequestId(0), slot));
             }
             "begin" => self.groups.load_begin(0),
             "load" => self.load(),
@@ -216,6 +245,11 @@ impl Bench {
             ApiKey::OffsetFetch => api::k09_offset_fetch::handle(groups, now, wall, &caller, decoded!(), &topics),
             ApiKey::DescribeGroups => api::k15_describe_groups::handle(groups, now, wall, &caller, decoded!()),
             ApiKey::ListGroups => api::k16_list_groups::handle(groups, now, wall, &caller, decoded!()),
+            ApiKey::TxnOffsetCommit => {
+                let request: shore_wire::messages::TxnOffsetCommitRequest = decoded!();
+                let producer = Producer { id: request.producer_id, epoch: request.producer_epoch, guard: None };
+                groups.commit_offsets_in_transaction(now, wall, &caller, &request, producer, Default::default());
+            }
             other => panic!("{other:?} is no group API"),
         }
     }
@@ -239,16 +273,23 @@ impl Bench {
         let (mut events, mut responses, mut writes) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(output) = self.groups.poll() {
             match output {
-                GroupOutput::Append { records, write } => {
+                GroupOutput::Append { records, write, producer } => {
+                    let producer_id = producer.map(|producer| producer.id);
                     for (key, value) in &records {
-                        writes.push(self.show_record(key, value.as_deref()));
+                        let of = producer_id.map_or_else(String::new, |id| format!(" by {id}"));
+                        writes.push(self.show_record(key, value.as_deref()) + &of);
                     }
-                    if self.hold {
-                        self.writes.push((write, records));
-                    } else {
-                        self.log.extend(records);
-                        self.groups.written(self.now, self.wall(), write, Ok(0));
-                    }
+                    let logged = |(key, value)| Logged::Record { producer_id, key, value };
+                    self.wrote(write, records.into_iter().map(logged).collect());
+                }
+                GroupOutput::AppendMarker { marker, write } => {
+                    let GroupMarker { producer_id, commit, .. } = marker;
+                    writes.push(format!("log {} of {producer_id}", if commit { "commit" } else { "abort" }));
+                    self.wrote(write, vec![Logged::Marker { producer_id, commit }]);
+                }
+                GroupOutput::MarkerWritten { slot, result, .. } => {
+                    let result = result.err().map_or("ok", ErrorCode::name);
+                    events.push(format!("{} {result}", self.markers[slot]));
                 }
                 GroupOutput::Respond { request, response } => {
                     let (name, api, version) = self.requests.remove(&request).expect("one response per request");
@@ -269,6 +310,15 @@ impl Bench {
         }
         lines.extend(writes);
         lines
+    }
+
+    fn wrote(&mut self, write: WriteId, logged: Vec<Logged>) {
+        if self.hold {
+            self.writes.push((write, logged));
+        } else {
+            self.log.extend(logged);
+            self.groups.written(self.now, self.wall(), write, Ok(0));
+        }
     }
 
     fn show_record(&mut self, key: &[u8], value: Option<&[u8]>) -> String {
@@ -329,6 +379,9 @@ fn show_event(event: &GroupEvent, names: &mut Names) -> String {
         GroupEvent::Assigned { group, generation } => format!("* {group} generation {generation} assigned"),
         GroupEvent::OffsetsCommitted { group, member, partitions } => {
             format!("* {group} {} committed {partitions} partitions", names.alias(member))
+        }
+        GroupEvent::OffsetsPending { group, producer_id, partitions } => {
+            format!("* {group} {partitions} partitions pending, producer {producer_id}")
         }
         GroupEvent::OffsetsExpired { group, partitions } => format!("* {group} {partitions} partitions expired"),
         GroupEvent::GroupDeleted { group } => format!("* {group} deleted"),

@@ -263,7 +263,7 @@ impl Swarm {
     fn drain(&mut self) {
         while let Some(output) = self.groups.poll() {
             match output {
-                GroupOutput::Append { records, write } => self.writes.push((write, records)),
+                GroupOutput::Append { records, write, .. } => self.writes.push((write, records)),
                 GroupOutput::Respond { request, response } => {
                     let (client, asked) = self.asked.remove(&request).expect("one response per request");
                     let alive = self.clients[client].waits == Some(request);
@@ -271,6 +271,9 @@ impl Swarm {
                         self.clients[client].waits = None;
                     }
                     self.answered(client, alive, asked, response);
+                }
+                GroupOutput::AppendMarker { .. } | GroupOutput::MarkerWritten { .. } => {
+                    panic!("these clients have no transactions")
                 }
                 GroupOutput::Event(_) => {}
             }
@@ -415,7 +418,7 @@ impl Swarm {
     fn load(&mut self) {
         self.groups.load_begin(0);
         for (key, value) in &self.log {
-            self.groups.apply(0, key, value.as_deref()).expect("our own record");
+            self.groups.apply(0, None, key, value.as_deref()).expect("our own record");
         }
         self.groups.load_end(self.now, self.wall(), 0);
         self.drain();

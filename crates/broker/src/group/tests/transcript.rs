@@ -18,11 +18,13 @@ use shore_wire::messages::offset_fetch_request::{
 };
 use shore_wire::messages::offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartitions};
 use shore_wire::messages::sync_group_request::SyncGroupRequestAssignment;
+use shore_wire::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+use shore_wire::messages::txn_offset_commit_response::TxnOffsetCommitResponsePartition;
 use shore_wire::messages::{
     DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
     JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes, SyncGroupRequest,
-    SyncGroupResponse, Uuid,
+    SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse, Uuid,
 };
 use shore_wire::records::group::GroupRecord;
 
@@ -126,6 +128,10 @@ pub fn request(line: &Line<'_>, names: &Names) -> Option<(ApiKey, i16, Frame)> {
         "commit" => {
             let v = version(10);
             (ApiKey::OffsetCommit, v, encode(frame::encode_request(1, client, v, &commit(line, names, v))))
+        }
+        "txncommit" => {
+            let v = version(5);
+            (ApiKey::TxnOffsetCommit, v, encode(frame::encode_request(1, client, v, &txn_commit(line, names, v))))
         }
         "fetch" => {
             let v = version(10);
@@ -276,6 +282,37 @@ fn commit(line: &Line<'_>, names: &Names, version: i16) -> OffsetCommitRequest {
     request
 }
 
+/// `txncommit REQUEST GROUP MEMBER GENERATION topic:0:offset:metadata producer= epoch= instance=`
+fn txn_commit(line: &Line<'_>, names: &Names, version: i16) -> TxnOffsetCommitRequest {
+    let mut request = TxnOffsetCommitRequest::default();
+    request.transactional_id = "x".into();
+    request.group_id = group(line);
+    request.producer_id = line.number("producer", 7);
+    if version >= 3 {
+        request.member_id = names.id(line.word(3));
+        request.generation_id_or_member_epoch = number(line.word(4));
+        request.group_instance_id = line.option("instance").map(StrBytes::from);
+    }
+    for word in &line.words[5..] {
+        let parts: Vec<&str> = word.splitn(4, ':').collect();
+        let mut partition = TxnOffsetCommitRequestPartition::default();
+        partition.partition_index = number(parts[1]);
+        partition.committed_offset = i64::from(number(parts[2]));
+        if version >= 2 {
+            partition.committed_leader_epoch = line.number("epoch", -1) as i32;
+        }
+        partition.committed_metadata = parts.get(3).map(|text| match text.split_once('*') {
+            Some((text, count)) => text.repeat(number(count) as usize).into(),
+            None => StrBytes::from(*text),
+        });
+        let mut topic = TxnOffsetCommitRequestTopic::default();
+        topic.name = parts[0].into();
+        topic.partitions.push(partition);
+        request.topics.push(topic);
+    }
+    request
+}
+
 /// `fetch REQUEST GROUP[,GROUP] all` or `topic:0 topic:1`, `stable=yes`
 fn fetch(line: &Line<'_>, names: &Names, version: i16) -> OffsetFetchRequest {
     let mut request = OffsetFetchRequest::default();
@@ -344,6 +381,16 @@ pub fn response(api: ApiKey, version: i16, frame: Bytes, names: &mut Names) -> S
         }
         ApiKey::LeaveGroup => frame::decode_response(frame, version).map(|(_, body)| show_leave(&body, names)),
         ApiKey::OffsetCommit => frame::decode_response(frame, version).map(|(_, body)| show_commit(&body, names)),
+        ApiKey::TxnOffsetCommit => {
+            frame::decode_response(frame, version).map(|(_, body): (_, TxnOffsetCommitResponse)| {
+                join_all(body.topics.iter().flat_map(|topic| {
+                    let show = |result: &TxnOffsetCommitResponsePartition| {
+                        format!("{}:{} {}", topic.name.as_str(), result.partition_index, error(result.error_code))
+                    };
+                    topic.partitions.iter().map(show).collect::<Vec<_>>()
+                }))
+            })
+        }
         ApiKey::OffsetFetch => frame::decode_response(frame, version).map(|(_, body)| show_fetch(&body, names)),
         ApiKey::DescribeGroups => {
             frame::decode_response(frame, version).map(|(_, body): (_, DescribeGroupsResponse)| {
