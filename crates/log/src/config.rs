@@ -52,6 +52,11 @@ pub struct LogConfig {
     pub timestamp_after_max_ms: i64,
     pub compression: Compression,
     pub cleanup_policy: CleanupPolicy,
+    /// In billionths.
+    pub min_cleanable_dirty_ratio: u64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    pub delete_retention_ms: i64,
     /// The broker's `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
     /// The broker's `transaction.partition.verification.enable`.
@@ -75,9 +80,20 @@ impl Default for LogConfig {
             timestamp_after_max_ms: 3_600_000,
             compression: Compression::Producer,
             cleanup_policy: CleanupPolicy::default(),
+            min_cleanable_dirty_ratio: 500_000_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: DAY_MS,
             producer_id_expiration_ms: DAY_MS,
             transaction_verification: true,
         }
+    }
+}
+
+impl LogConfig {
+    /// `segment.ms`, or less where compaction may not wait so long for the active segment.
+    pub fn longest_segment_ms(&self) -> i64 {
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 }
 

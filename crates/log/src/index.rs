@@ -84,6 +84,11 @@ impl<T: Entry> Index<T> {
         self.full.len() * BLOCK + self.tail.len()
     }
 
+    /// The bytes of its file.
+    pub fn file_len(&self) -> u64 {
+        (self.len() * T::LEN) as u64
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

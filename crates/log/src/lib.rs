@@ -2,6 +2,8 @@
 
 mod append;
 mod cache;
+mod checkpoint;
+mod clean;
 mod config;
 mod epochs;
 mod header;
@@ -22,6 +24,8 @@ mod validate;
 mod verification;
 
 pub use append::{AppendError, Appended, Origin, RecordError};
+pub use checkpoint::{CLEANER_OFFSET_CHECKPOINT, OffsetCheckpoint, START_OFFSET_CHECKPOINT};
+pub use clean::{CleanError, CleanStep, Cleaned, Cleaning, Dirt};
 pub use config::{CleanupPolicy, Compression, LogConfig};
 pub use epochs::{EpochCache, UNDEFINED_EPOCH};
 pub use header::BatchHeader;

@@ -51,6 +51,8 @@ pub struct Log {
     /// How many entries of the active segment's indexes are on disk; `None` if they have to be replaced.
     pub(crate) flushed: Option<(usize, usize)>,
     pub(crate) bytes_since_checkpoint: u64,
+    /// A round of cleaning is under way: its segments have to stay.
+    pub(crate) is_cleaning: bool,
     /// Files to delete, and when.
     pub(crate) deleting: VecDeque<(Wall, Vec<FileName>)>,
     pub(crate) producers_checked: Wall,
@@ -87,7 +89,7 @@ const CHECKPOINT_BYTES: u64 = 8 << 20;
 
 pub(crate) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 pub(crate) const METADATA_FILE: &str = "partition.metadata";
-const DELETED_SUFFIX: &str = ".deleted";
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 
 impl Log {
     /// A new, empty log.
@@ -122,6 +124,7 @@ impl Log {
             snapshots: BTreeSet::new(),
             flushed: None,
             bytes_since_checkpoint: 0,
+            is_cleaning: false,
             deleting: VecDeque::new(),
             producers_checked: now,
         }
@@ -356,7 +359,7 @@ impl Log {
         let (offsets, times) = active.index_lens();
         let index_bytes = config.segment_index_bytes as usize;
         active.size + size > u64::from(config.segment_bytes)
-            || (active.size > 0 && waited > config.segment_ms.saturating_sub(self.jitter(active.base_offset)))
+            || (active.size > 0 && waited > config.longest_segment_ms().saturating_sub(self.jitter(active.base_offset)))
             || offsets >= index_bytes / OffsetEntry::LEN
             // The last entry is kept free for the one that closing the segment adds.
             || times >= (index_bytes / TimeEntry::LEN).saturating_sub(1)
@@ -366,7 +369,7 @@ impl Log {
     /// How much earlier than `segment.ms` this segment rolls: segments of many partitions shall not
     /// all roll at once.
     fn jitter(&self, base_offset: i64) -> i64 {
-        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let most = self.config.segment_jitter_ms.min(self.config.longest_segment_ms());
         if most <= 0 { 0 } else { Random::stream(base_offset as u64, self.dir.as_str()).below(most as u64) as i64 }
     }
 

@@ -6,6 +6,8 @@
 //! Indexes, snapshots and the epoch checkpoint that are stale, absent or damaged cost a longer scan
 //! and nothing else.
 
+mod swaps;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use crate::segment::{Indexes, Kind, Segment};
 use crate::storage::{FileEntry, FileName, ReadRange, StoreOp};
 use crate::txn_index::{self, AbortedTransaction, TxnIndex};
 use crate::validate;
+use swaps::{Swapped, Swaps};
 
 /// Opens one log. Ask [`Recovery::wants`] what to load and [`Recovery::feed`] the answers until
 /// nothing is wanted, then [`Recovery::finish`].
@@ -31,6 +34,10 @@ pub struct Recovery {
     log: Log,
     now: Wall,
     stage: Stage,
+    /// Where the log begins at the earliest: records before it were deleted.
+    start_offset: i64,
+    /// Under which names files are until the ops of this recovery have renamed them.
+    aliases: BTreeMap<FileName, FileName>,
     /// Offsets of snapshots that have not been tried, and of the one in use.
     snapshots: Vec<i64>,
     snapshot: i64,
@@ -72,6 +79,7 @@ struct SegmentFiles {
 
 #[derive(Clone, Debug)]
 enum Stage {
+    Swaps(Box<Swaps>),
     Small(Vec<(Small, ReadRange)>),
     Snapshot(ReadRange),
     Scan { segment: usize, position: u64, len: u64 },
@@ -100,12 +108,17 @@ const SCAN_BYTES: u64 = 1 << 20;
 const TEXT_BYTES: u64 = 1 << 20;
 
 impl Recovery {
-    /// Begins with the files below `dir`.
-    pub fn start(dir: FileName, config: LogConfig, files: &[FileEntry], now: Wall) -> Self {
+    /// Begins with the files below `dir`. The log begins at `start_offset` (of the disk's
+    /// `log-start-offset-checkpoint`) or later.
+    pub fn start(dir: FileName, config: LogConfig, start_offset: i64, files: &[FileEntry], now: Wall) -> Self {
+        let own: Vec<FileEntry> =
+            files.iter().filter(|entry| entry.file == dir.join(entry.file.base_name())).cloned().collect();
         let mut recovery = Self {
             log: Log::empty(dir, config, now),
             now,
-            stage: Stage::Done,
+            stage: Stage::Swaps(Box::new(Swaps::new(&own))),
+            start_offset,
+            aliases: BTreeMap::new(),
             snapshots: Vec::new(),
             snapshot: 0,
             rescan_from: i64::MAX,
@@ -119,18 +132,42 @@ impl Recovery {
             sizes: BTreeMap::new(),
             report: RecoveryReport::default(),
         };
-        recovery.sort_files(files);
-        recovery.make_segments();
-        recovery.stage = Stage::Small(recovery.small_reads(files));
-        if recovery.wants().is_empty() {
-            recovery.next_snapshot();
-        }
+        recovery.swap();
         recovery
+    }
+
+    /// Once swaps are completed, begins with the files that are there then.
+    fn swap(&mut self) {
+        let Stage::Swaps(swaps) = &self.stage else { return };
+        if swaps.want().is_some() {
+            return;
+        }
+        let Stage::Swaps(swaps) = std::mem::replace(&mut self.stage, Stage::Done) else { return };
+        let Swapped { files, aliases, ops } = swaps.finish();
+        self.aliases = aliases;
+        self.log.ops = ops;
+        self.sort_files(&files);
+        self.make_segments();
+        self.stage = Stage::Small(self.small_reads(&files));
+        if self.wants().is_empty() {
+            self.next_snapshot();
+        }
     }
 
     /// What to load next; nothing once the log is open.
     pub fn wants(&self) -> Vec<ReadRange> {
+        let mut wants = self.wants_by_name();
+        for range in &mut wants {
+            if let Some(alias) = self.aliases.get(&range.file) {
+                range.file = alias.clone();
+            }
+        }
+        wants
+    }
+
+    fn wants_by_name(&self) -> Vec<ReadRange> {
         match &self.stage {
+            Stage::Swaps(swaps) => swaps.want().into_iter().collect(),
             Stage::Small(reads) => reads.iter().map(|(_, range)| range.clone()).collect(),
             Stage::Snapshot(range) => vec![range.clone()],
             Stage::Scan { segment, position, len } => {
@@ -144,6 +181,11 @@ impl Recovery {
     /// Takes what was loaded: one entry per range wanted.
     pub fn feed(&mut self, bytes: Vec<Bytes>) {
         match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Swaps(mut swaps) => {
+                swaps.feed(&bytes.into_iter().next().unwrap_or_default());
+                self.stage = Stage::Swaps(swaps);
+                self.swap();
+            }
             Stage::Small(reads) => {
                 for ((small, _), bytes) in reads.into_iter().zip(bytes) {
                     self.feed_small(small, bytes);
@@ -174,9 +216,12 @@ impl Recovery {
     /// The log as it is on disk: all of it is durable. Its ops, if it has any, mend the files.
     pub fn finish(mut self) -> (Log, RecoveryReport) {
         debug_assert!(self.wants().is_empty(), "recovery is not done");
+        if self.start_offset > self.log.active().end_offset {
+            self.begin_anew();
+        }
         let log = &mut self.log;
         log.end_offset = log.active().end_offset;
-        log.start_offset = log.segments[0].base_offset;
+        log.start_offset = log.segments[0].base_offset.max(self.start_offset);
         log.durable_end = log.end_offset;
         log.high_watermark = log.start_offset;
         let cut = log.epochs.truncate_from_end(log.end_offset);
@@ -187,8 +232,26 @@ impl Recovery {
         (self.log, self.report)
     }
 
+    /// The log ends before it begins: damage took more than was deleted. Nothing of it is left.
+    fn begin_anew(&mut self) {
+        let log = &mut self.log;
+        for segment in std::mem::take(&mut log.segments) {
+            for kind in Kind::ALL {
+                log.ops.push(StoreOp::Delete { file: kind.file(&log.dir, segment.base_offset) });
+            }
+        }
+        for offset in std::mem::take(&mut log.snapshots) {
+            log.ops.push(StoreOp::Delete { file: Kind::Snapshot.file(&log.dir, offset) });
+        }
+        let first = Segment::new(&log.dir, self.start_offset, self.now);
+        log.ops.push(StoreOp::Append { file: first.log.clone(), position: 0, bytes: Bytes::new() });
+        log.segments.push(Arc::new(first));
+        log.producers = ProducerStates::default();
+        log.flushed = None;
+    }
+
     fn sort_files(&mut self, files: &[FileEntry]) {
-        for entry in files.iter().filter(|entry| entry.file == self.log.dir.join(entry.file.base_name())) {
+        for entry in files {
             let name = entry.file.base_name();
             match Kind::parse(name) {
                 Some((offset, Kind::Snapshot)) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shore_base::Wall;
+use shore_wire::error::ErrorCode;
 
 use crate::log::Log;
 use crate::segment::{Kind, Segment};
@@ -20,7 +21,39 @@ impl Log {
             self.producers_checked = now;
             self.producers.expire(now.as_millis(), self.config.producer_id_expiration_ms);
         }
-        if self.config.cleanup_policy.delete { self.retain_by_size(now) + self.retain_by_time(now) } else { 0 }
+        let deleted = self.drop_before_start(now);
+        if !self.config.cleanup_policy.delete {
+            return deleted;
+        }
+        deleted + self.retain_by_size(now) + self.retain_by_time(now)
+    }
+
+    /// Lets the log begin at `before`, or at the high watermark if that is -1, and says where it begins
+    /// now. It begins no earlier than it did. Segments that are wholly before it go with the next
+    /// [`Log::maintain`].
+    pub fn delete_records(&mut self, before: i64) -> Result<i64, ErrorCode> {
+        let before = if before == -1 { self.high_watermark } else { before };
+        // What a store may still take back is not below the start either.
+        if before < 0 || before > self.high_watermark.min(self.durable_end) {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        if before > self.start_offset {
+            self.start_offset = before;
+            if self.epochs.truncate_from_start(before) {
+                self.write_epochs();
+            }
+        }
+        Ok(self.start_offset)
+    }
+
+    /// Where the log begins, if that is within its first segment: what has to be remembered elsewhere.
+    pub fn start_within_segment(&self) -> Option<i64> {
+        Some(self.start_offset).filter(|&start| start > self.segments[0].base_offset)
+    }
+
+    fn drop_before_start(&mut self, now: Wall) -> usize {
+        let (start, end) = (self.start_offset, self.active().base_offset);
+        self.delete_oldest_while(now, |segment| segment.end_offset <= start && segment.base_offset < end)
     }
 
     /// Deletes the files of dropped segments whose `file.delete.delay.ms` has passed.
@@ -70,8 +103,8 @@ impl Log {
     }
 
     fn delete_oldest_while(&mut self, now: Wall, mut breached: impl FnMut(&Segment) -> bool) -> usize {
-        // A torn file must be mended while it is the active one.
-        let candidates = if self.mending { &[][..] } else { &self.segments[..] };
+        // A torn file must be mended while it is the active one, and what is being cleaned has to stay.
+        let candidates = if self.mending || self.is_cleaning { &[][..] } else { &self.segments[..] };
         // Files whose ops may have to be emitted again stay.
         let stored = if self.undo.is_empty() { self.segments.len() } else { self.stored_to().0 };
         let mut count = 0;
@@ -93,7 +126,7 @@ impl Log {
             self.roll_empty(now);
         }
         let gone: Vec<Arc<Segment>> = self.segments.drain(..count).collect();
-        self.start_offset = self.segments[0].base_offset;
+        self.start_offset = self.start_offset.max(self.segments[0].base_offset);
         self.high_watermark = self.high_watermark.max(self.start_offset);
         if self.epochs.truncate_from_start(self.start_offset) {
             self.write_epochs();

@@ -62,10 +62,13 @@ impl Log {
     /// those that may have records there, and as in Kafka also some that only come soon after, because
     /// the end of what was read is looked up in the sparse index. Ask only where the read found batches.
     pub fn aborted_transactions(&self, from: i64, next_offset: i64) -> Vec<AbortedTransaction> {
+        self.aborted_between(from, self.index_bound(self.segment_at((next_offset - 1).max(from)), next_offset))
+    }
+
+    /// The aborted transactions that may have records in `from..upper`.
+    pub(crate) fn aborted_between(&self, from: i64, upper: i64) -> Vec<AbortedTransaction> {
         let mut found = Vec::new();
-        let first = self.segment_at(from);
-        let upper = self.index_bound(self.segment_at((next_offset - 1).max(from)), next_offset);
-        for segment in &self.segments[first..] {
+        for segment in &self.segments[self.segment_at(from)..] {
             let index = &segment.aborted;
             let past = index.count_where(|entry| entry.last_offset < from);
             for entry in (past..index.len()).filter_map(|at| index.get(at)) {

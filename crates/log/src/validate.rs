@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::producers::EndMarker;
 
 /// Compressed records may not inflate to more than this.
-const INFLATED_MAX: usize = 128 << 20;
+pub(crate) const INFLATED_MAX: usize = 128 << 20;
 
 /// A leader's batch that passed every check.
 pub(crate) struct Checked<'a> {
@@ -324,7 +324,7 @@ pub(crate) fn first_record_at(bytes: &[u8], timestamp: i64, offset: i64) -> Resu
     Ok(None)
 }
 
-fn marker_in(view: &BatchView<'_>) -> Option<EndMarker> {
+pub(crate) fn marker_in(view: &BatchView<'_>) -> Option<EndMarker> {
     let records = view.records(INFLATED_MAX).ok()?;
     end_marker(&records.iter().next()?.ok()?)
 }

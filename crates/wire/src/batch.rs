@@ -384,6 +384,20 @@ pub fn set_max_timestamp(bytes: &mut [u8], millis: i64) {
     set_timestamps(bytes, 0, millis);
 }
 
+/// The header of a batch without its records: what compaction leaves where the batch still tells of its
+/// producer. As in Kafka it has no codec, no delete horizon and no base timestamp.
+pub fn emptied(batch: &BatchView<'_>) -> [u8; BATCH_HEADER] {
+    let mut header: [u8; BATCH_HEADER] = *batch.bytes.first_chunk().expect("a batch has a header");
+    let attributes = batch.attributes() & (LOG_APPEND_TIME | TRANSACTIONAL | CONTROL);
+    header[8..LOG_OVERHEAD].copy_from_slice(&((BATCH_HEADER - LOG_OVERHEAD) as i32).to_be_bytes());
+    header[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&attributes.to_be_bytes());
+    header[BASE_TIMESTAMP_AT..MAX_TIMESTAMP_AT].copy_from_slice(&(-1_i64).to_be_bytes());
+    header[COUNT_AT..].copy_from_slice(&[0; 4]);
+    let crc = crc32c(&header[ATTRIBUTES_AT..]);
+    header[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    header
+}
+
 fn set_timestamps(bytes: &mut [u8], type_bit: i16, max_timestamp: i64) {
     let attributes = i16::from_be_bytes([bytes[ATTRIBUTES_AT], bytes[ATTRIBUTES_AT + 1]]);
     let attributes = (attributes & !LOG_APPEND_TIME) | type_bit;

@@ -1,6 +1,8 @@
 //! What a log promises, seen from outside.
 
 mod append;
+mod compaction;
+mod deletion;
 mod producers;
 mod read;
 mod recovery;

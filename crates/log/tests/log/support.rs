@@ -98,9 +98,13 @@ impl Disk {
     }
 }
 
-pub fn recover(mut store: CrashingStore, config: LogConfig) -> (Disk, RecoveryReport) {
+pub fn recover(store: CrashingStore, config: LogConfig) -> (Disk, RecoveryReport) {
+    recover_from(store, config, 0)
+}
+
+pub fn recover_from(mut store: CrashingStore, config: LogConfig, start_offset: i64) -> (Disk, RecoveryReport) {
     let files = store.current().list(&dir());
-    let mut recovery = Recovery::start(dir(), config, &files, NOW);
+    let mut recovery = Recovery::start(dir(), config, start_offset, &files, NOW);
     loop {
         let reads = recovery.wants();
         if reads.is_empty() {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    ATTRIBUTES_AT, BATCH_HEADER, CONTROL, CRC_AT, Header, LOG_APPEND_TIME, LOG_OVERHEAD, MAGIC, TRANSACTIONAL,
-    TimestampType,
+    ATTRIBUTES_AT, BATCH_HEADER, CONTROL, CRC_AT, DELETE_HORIZON, Header, LOG_APPEND_TIME, LOG_OVERHEAD, MAGIC,
+    TRANSACTIONAL, TimestampType,
 };
 use crate::codec::Writer;
 use crate::compress::Codec;
@@ -24,6 +24,8 @@ pub struct BatchOptions {
     pub base_sequence: i32,
     pub transactional: bool,
     pub control: bool,
+    /// When compaction may drop the batch's tombstones: it takes the place of the base timestamp.
+    pub delete_horizon: Option<i64>,
 }
 
 impl Default for BatchOptions {
@@ -39,6 +41,7 @@ impl Default for BatchOptions {
             base_sequence: -1,
             transactional: false,
             control: false,
+            delete_horizon: None,
         }
     }
 }
@@ -106,7 +109,7 @@ impl BatchBuilder {
     ) {
         assert!(offset_delta > self.last_offset_delta, "offsets ascend");
         if self.count == 0 {
-            self.base_timestamp = timestamp;
+            self.base_timestamp = self.options.delete_horizon.unwrap_or(timestamp);
         }
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
         let headers = headers.into_iter();
@@ -136,7 +139,14 @@ impl BatchBuilder {
 
     /// The whole batch.
     pub fn finish(self) -> Bytes {
-        let Self { options, buffer, count, last_offset_delta, base_timestamp, max_timestamp } = self;
+        let last_offset_delta = self.last_offset_delta;
+        self.finish_as(last_offset_delta)
+    }
+
+    /// The whole batch, where compaction took records out of it: it keeps its last offset, and with that its
+    /// last sequence number, whatever its last record is now.
+    pub fn finish_as(self, last_offset_delta: i32) -> Bytes {
+        let Self { options, buffer, count, base_timestamp, max_timestamp, .. } = self;
         let mut batch = buffer.into_vec();
         if options.codec != Codec::None {
             let payload = options
@@ -151,6 +161,7 @@ impl BatchBuilder {
             (LOG_APPEND_TIME, options.timestamp_type == TimestampType::LogAppendTime),
             (TRANSACTIONAL, options.transactional),
             (CONTROL, options.control),
+            (DELETE_HORIZON, options.delete_horizon.is_some()),
         ] {
             attributes |= if set { bit } else { 0 };
         }
