@@ -7,8 +7,9 @@ use bytes::Bytes;
 use shore_base::collections::BTreeMap;
 use shore_base::{Random, Uuid, Wall};
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreOp, StoreReply, StoreRequest, Token};
-use shore_log::{Log, LogConfig, Recovery};
+use shore_log::{CLEANER_OFFSET_CHECKPOINT, Log, LogConfig, OffsetCheckpoint, Recovery, START_OFFSET_CHECKPOINT};
 
+use crate::broker::DiskState;
 use crate::controller::{METADATA_TOPIC_ID, MetadataReplay, ReplayStep, bootstrap_checkpoint};
 use crate::image::MetadataImage;
 use crate::node::NodeConfig;
@@ -35,11 +36,13 @@ enum Stage {
     Done,
 }
 
-/// What `meta.properties` and `quorum-state` say.
+/// What the small files say: `meta.properties`, `quorum-state`, the checkpoints of offsets.
 #[derive(Clone, Debug, Default)]
 struct Identity {
     directory_id: Option<Uuid>,
     last_epoch: i32,
+    starts: OffsetCheckpoint,
+    cleaned: OffsetCheckpoint,
 }
 
 /// What a node starts with.
@@ -47,16 +50,15 @@ pub(crate) struct Booted {
     pub log: Log,
     pub image: MetadataImage,
     pub last_epoch: i32,
-    pub directory_id: Uuid,
-    /// The files of each partition directory.
-    pub found: BTreeMap<String, Vec<FileEntry>>,
+    pub disk: DiskState,
     /// What a new node writes besides its logs.
     pub ops: Vec<StoreOp>,
 }
 
 const META_PROPERTIES: &str = "meta.properties";
 const METADATA_DIR: &str = "__cluster_metadata-0";
-const SMALL_FILE: u64 = 64 << 10;
+/// A line for each of a hundred thousand partitions.
+const SMALL_FILE: u64 = 16 << 20;
 
 impl Boot {
     pub fn new(node: Arc<NodeConfig>) -> Self {
@@ -170,8 +172,13 @@ impl Boot {
 
     /// The files that say who this node is.
     fn small_reads(&self) -> Vec<ReadRange> {
-        let wanted =
-            [self.node.directory.join(META_PROPERTIES), self.node.directory.join(METADATA_DIR).join("quorum-state")];
+        let directory = &self.node.directory;
+        let wanted = [
+            directory.join(META_PROPERTIES),
+            directory.join(METADATA_DIR).join("quorum-state"),
+            directory.join(START_OFFSET_CHECKPOINT),
+            directory.join(CLEANER_OFFSET_CHECKPOINT),
+        ];
         let there = wanted.into_iter().filter(|name| self.files.iter().any(|entry| entry.file == *name));
         there.map(|file| ReadRange { file, position: 0, len: SMALL_FILE }).collect()
     }
@@ -180,7 +187,7 @@ impl Boot {
         let dir = self.node.directory.join(METADATA_DIR);
         let files: Vec<FileEntry> = self.files.iter().filter(|entry| entry.file.is_below(&dir)).cloned().collect();
         if files.iter().any(|entry| entry.file.as_str().ends_with(".log")) {
-            return Stage::Recovering(Box::new(Recovery::start(dir, metadata_log_config(), &files, wall)));
+            return Stage::Recovering(Box::new(Recovery::start(dir, metadata_log_config(), 0, &files, wall)));
         }
         let mut log = Log::create(dir, metadata_log_config(), wall);
         log.set_topic_id(METADATA_TOPIC_ID);
@@ -202,7 +209,13 @@ impl Boot {
             id
         });
         let last_epoch = self.identity.last_epoch.max(log.latest_epoch().unwrap_or(0));
-        Booted { log, image, last_epoch, directory_id, found: self.partition_files(), ops }
+        let disk = DiskState {
+            directory_id,
+            found: self.partition_files(),
+            starts: self.identity.starts.clone(),
+            cleaned: self.identity.cleaned.clone(),
+        };
+        Booted { log, image, last_epoch, disk, ops }
     }
 
     fn partition_files(&self) -> BTreeMap<String, Vec<FileEntry>> {
@@ -234,6 +247,10 @@ impl Identity {
                 }
             }
             self.directory_id = property("directory.id").and_then(Uuid::parse);
+        } else if file == START_OFFSET_CHECKPOINT {
+            self.starts = OffsetCheckpoint::decode(bytes).unwrap_or_default();
+        } else if file == CLEANER_OFFSET_CHECKPOINT {
+            self.cleaned = OffsetCheckpoint::decode(bytes).unwrap_or_default();
         } else if let Some(rest) = text.split("\"leaderEpoch\":").nth(1) {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             self.last_epoch = digits.parse().unwrap_or(0);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shore_base::ConnId;
+use shore_log::{Cleaned, Dirt};
 use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
 use shore_wire::records::metadata::MetadataRecord;
@@ -54,6 +55,18 @@ pub enum Event {
         partition: i32,
         from: i64,
         to: i64,
+    },
+    /// The log cleaner begins a round.
+    CleaningBegan {
+        topic: Arc<str>,
+        partition: i32,
+        dirt: Dirt,
+    },
+    /// It has cleaned a log.
+    LogCleaned {
+        topic: Arc<str>,
+        partition: i32,
+        cleaned: Cleaned,
     },
     TopicCreated {
         topic: Arc<str>,

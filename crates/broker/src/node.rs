@@ -148,6 +148,8 @@ struct Store {
     loads: BTreeMap<Token, LoadFor>,
     /// Ops that belong to no log. They are repeated until they are stored.
     loose: Vec<StoreOp>,
+    /// The number of the cleaner's last store, which is among them.
+    cleaner: Option<u64>,
     /// Why the last write failed, until one succeeds.
     failing: Option<String>,
     retry_at: Option<Instant>,
@@ -159,6 +161,7 @@ struct Flight {
     metadata_end: i64,
     covered: Vec<Stored>,
     loose: Vec<StoreOp>,
+    cleaner: Option<u64>,
 }
 
 /// What the broker asks of itself comes over no connection.
@@ -396,6 +399,10 @@ impl Node {
                 self.outputs.push_back(Output::Store(StoreRequest::Load { token, reads }));
             }
             BrokerOutput::Store(op) => self.store.loose.push(op),
+            BrokerOutput::Clean { ops, asked } => {
+                self.store.loose.extend(ops);
+                self.store.cleaner = Some(asked);
+            }
             BrokerOutput::Event(event) => self.outputs.push_back(Output::Event(event)),
             BrokerOutput::Log(line) => self.outputs.push_back(Output::Log(line)),
             BrokerOutput::Ready => {
@@ -522,8 +529,8 @@ impl Node {
         if is_synced {
             ops.push(StoreOp::Sync);
         }
-        let token = self.store.token();
-        self.store.flight = Some(Flight { token, metadata_end, covered, loose });
+        let (token, cleaner) = (self.store.token(), self.store.cleaner.take());
+        self.store.flight = Some(Flight { token, metadata_end, covered, loose, cleaner });
         self.outputs.push_back(Output::Store(StoreRequest::Store { token, ops }));
         moved
     }
@@ -561,6 +568,9 @@ impl Node {
         if let Some(machines) = self.machines() {
             machines.controller.stored(flight.metadata_end);
             machines.broker.stored(&flight.covered);
+            if let Some(asked) = flight.cleaner {
+                machines.broker.cleaner_stored(asked);
+            }
         }
         self.bound_memory();
     }
@@ -579,6 +589,7 @@ impl Node {
         let later = std::mem::take(&mut self.store.loose);
         self.store.loose = flight.loose;
         self.store.loose.extend(later);
+        self.store.cleaner = self.store.cleaner.or(flight.cleaner);
         // What mends the files waits a little; a request that has to be stored comes back with an error
         // until then.
         self.store.retry_at = Some(self.now + STORE_RETRY);
@@ -605,12 +616,12 @@ impl Node {
         let Phase::Booting(boot) = &mut self.phase else { return };
         match boot.step(&mut self.store.next_token, wall) {
             Ok(None) => {}
-            Ok(Some(Booted { log, image, last_epoch, directory_id, found, ops })) => {
+            Ok(Some(Booted { log, image, last_epoch, disk, ops })) => {
                 let (config, settings) = (self.config.clone(), self.settings.clone());
                 let controller = Controller::new(config.clone(), settings.clone(), log, image, last_epoch, now, wall);
                 self.store.loose = ops;
                 self.store.loose.push(controller.quorum_state());
-                let broker = Broker::new(config, settings, directory_id, controller.epoch, found, now, wall);
+                let broker = Broker::new(config, settings, disk, controller.epoch, now, wall);
                 self.phase =
                     Phase::Running(Box::new(Machines { controller, broker, is_ready: false, own: BTreeSet::new() }));
                 return self.tell_time();

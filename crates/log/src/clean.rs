@@ -226,11 +226,10 @@ impl Cleaning {
         &self.dirt
     }
 
-    /// Goes on until about `budget` bytes were read or something is needed.
-    pub fn step(&mut self, log: &mut Log, budget: u64) -> Result<CleanStep, CleanError> {
-        let mut left = budget;
+    /// Goes on until about `budget` bytes were read or something is needed. What was read is taken off it.
+    pub fn step(&mut self, log: &mut Log, budget: &mut u64) -> Result<CleanStep, CleanError> {
         loop {
-            if left == 0 {
+            if *budget == 0 {
                 return Ok(CleanStep::Pause);
             }
             let read = match &mut self.phase {
@@ -243,8 +242,12 @@ impl Cleaning {
                 }
             };
             match read {
-                Progress::Read(bytes) => left = left.saturating_sub(bytes),
+                Progress::Read(bytes) => *budget = budget.saturating_sub(bytes),
                 Progress::Needs(step) => return Ok(step),
+                Progress::ReadAndNeeds(bytes, step) => {
+                    *budget = budget.saturating_sub(bytes);
+                    return Ok(step);
+                }
             }
         }
     }
@@ -382,7 +385,8 @@ impl Cleaning {
             return Ok(Progress::Read(read as u64));
         }
         let written = output.segment.size - kept.len() as u64;
-        Ok(Progress::Needs(CleanStep::Store(swap::append_cleaned(&log.dir, &output.segment, written, kept.freeze()))))
+        let ops = swap::append_cleaned(&log.dir, &output.segment, written, kept.freeze());
+        Ok(Progress::ReadAndNeeds(read as u64, CleanStep::Store(ops)))
     }
 
     fn begin_swap(&mut self, log: &Log) -> Progress {
@@ -442,6 +446,7 @@ enum Progress {
     /// So many bytes were dealt with.
     Read(u64),
     Needs(CleanStep),
+    ReadAndNeeds(u64, CleanStep),
 }
 
 fn corrupt(segment: &Segment, position: u64, error: &BatchError) -> CleanError {

@@ -114,6 +114,7 @@ impl Broker {
             }
             self.lead(id);
         }
+        self.wake_cleaner();
         if is_new && self.is_running() {
             self.creating.remove(&*topic.name);
             let (name, partitions) = (topic.name.clone(), topic.partitions.len() as i32);
@@ -139,11 +140,13 @@ impl Broker {
         let dir = self.node.directory.join(&name);
         match self.found.remove(&name) {
             None => {
+                self.cleaner_forgets(id, &dir);
                 self.replicas.insert(Partition::create(topic.clone(), id, dir, config, self.wall));
                 true
             }
             Some(files) => {
-                self.opening.insert(id, Recovery::start(dir, config, &files, self.wall));
+                let start_offset = self.replicas.recorded_start(&name);
+                self.opening.insert(id, Recovery::start(dir, config, start_offset, &files, self.wall));
                 self.recover();
                 false
             }
@@ -220,11 +223,13 @@ impl Broker {
             let dir = log.directory().clone();
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory: dir.clone() }));
             let config = log.config().clone();
+            self.cleaner_forgets(id, &dir);
             self.replicas.insert(Partition::create(name, id, dir, config, self.wall));
         } else {
             self.replicas.insert(Partition::recovered(name, id, log));
         }
         self.lead(id);
+        self.wake_cleaner();
     }
 
     fn topic_removed(&mut self, topic: Uuid, name: &Arc<str>, partitions: i32) {
@@ -233,6 +238,7 @@ impl Broker {
             self.opening.remove(&id);
             let Some(partition) = self.replicas.remove(id) else { continue };
             let directory = partition.log.directory().clone();
+            self.cleaner_forgets(id, &directory);
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory }));
             self.partition_gone(&partition);
         }

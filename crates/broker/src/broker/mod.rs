@@ -1,5 +1,6 @@
 //! The broker: serves clients from the partitions it leads, and follows the metadata log.
 
+mod cleaner;
 mod coordinators;
 mod groups;
 mod lifecycle;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Random, Uuid, Wall};
-use shore_log::Recovery;
 use shore_log::storage::{FileEntry, ReadRange, StoreOp};
+use shore_log::{OffsetCheckpoint, Recovery};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::Frame;
 use shore_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -36,6 +37,7 @@ use crate::replica::{Partition, PartitionId, Replicas};
 use crate::topic_name::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::txn::TxnCoordinator;
 
+pub(crate) use cleaner::Cleaner;
 pub(crate) use coordinators::Coordinator;
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use verification::{TransactionSupport, Unverified, Verification};
@@ -62,6 +64,7 @@ pub(crate) struct Broker {
     opening: BTreeMap<PartitionId, Recovery>,
     /// Whether a load for them is under way.
     is_recovering: bool,
+    cleaner: Cleaner,
     pub groups: GroupCoordinator,
     pub transactions: TxnCoordinator,
     verifications: verification::Verifications,
@@ -77,6 +80,17 @@ pub(crate) struct Broker {
     /// Bytes stored since it was last looked at how much memory is used.
     grown: u64,
     outputs: VecDeque<BrokerOutput>,
+}
+
+/// What a broker finds on its disk.
+pub(crate) struct DiskState {
+    pub directory_id: Uuid,
+    /// The files of each partition directory.
+    pub found: BTreeMap<String, Vec<FileEntry>>,
+    /// Where logs begin that begin within a segment.
+    pub starts: OffsetCheckpoint,
+    /// Up to where logs are clean.
+    pub cleaned: OffsetCheckpoint,
 }
 
 /// A request that waits for something.
@@ -109,6 +123,8 @@ pub(crate) enum Timer {
     Maintenance,
     /// The files of a partition's dropped segments have waited long enough.
     Deletion(PartitionId),
+    /// The log cleaner's next turn.
+    Cleaner,
     /// Partitions that could not be read are opened again.
     Recovery,
     /// A parked request's time is up.
@@ -118,6 +134,9 @@ pub(crate) enum Timer {
 /// What bytes are loaded for.
 #[derive(Clone, Debug)]
 pub(crate) enum LoadFor {
+    Cleaner {
+        asked: u64,
+    },
     Recovery(Vec<(PartitionId, usize)>),
     /// A parked request goes on; the ranges are of these partitions, in order.
     Request {
@@ -154,6 +173,11 @@ pub(crate) enum BrokerOutput {
         reads: Vec<ReadRange>,
     },
     Store(StoreOp),
+    /// Ops of the cleaner, which wants to know when they are stored.
+    Clean {
+        ops: Vec<StoreOp>,
+        asked: u64,
+    },
     Event(Event),
     Log(String),
     Ready,
@@ -164,14 +188,14 @@ impl Broker {
     pub fn new(
         node: Arc<NodeConfig>,
         settings: Arc<Settings>,
-        directory_id: Uuid,
+        disk: DiskState,
         epoch: i32,
-        found: BTreeMap<String, Vec<FileEntry>>,
         now: Instant,
         wall: Wall,
     ) -> Self {
         let mut random = Random::stream(node.seed, &format!("incarnation {epoch}"));
         let slots = settings.long("max.incremental.fetch.session.cache.slots").max(0) as usize;
+        let DiskState { directory_id, found, starts, cleaned } = disk;
         Self {
             directory_id,
             incarnation_id: Uuid::random(&mut random),
@@ -183,10 +207,11 @@ impl Broker {
             peers: Peers::default(),
             image: Arc::default(),
             image_end: 0,
-            replicas: Replicas::default(),
+            replicas: Replicas::new(node.directory.clone(), starts),
             found,
             opening: BTreeMap::new(),
             is_recovering: false,
+            cleaner: Cleaner::new(cleaned),
             groups: GroupCoordinator::new(
                 groups::group_config(&settings),
                 Random::stream(node.seed, &format!("members of epoch {epoch}")),
@@ -350,7 +375,11 @@ impl Broker {
     }
 
     pub fn load(&mut self, purpose: LoadFor, reads: Vec<ReadRange>) {
-        self.outputs.push_back(BrokerOutput::Load { purpose, reads });
+        if self.holds_load(&purpose, &reads) {
+            self.hold_load(purpose);
+        } else {
+            self.outputs.push_back(BrokerOutput::Load { purpose, reads });
+        }
     }
 
     pub fn link(&mut self) -> &mut Link {
@@ -380,6 +409,7 @@ impl Broker {
             Timer::Heartbeat => "the broker's heartbeat",
             Timer::Maintenance => "retention",
             Timer::Deletion(_) => "files of dropped segments",
+            Timer::Cleaner => "the log cleaner",
             Timer::Recovery => "partitions are opened again",
             Timer::Request(_) => "a request's time is up",
         };
@@ -394,6 +424,7 @@ impl Broker {
                 Timer::Heartbeat => self.heartbeat(),
                 Timer::Maintenance => self.maintain(),
                 Timer::Deletion(id) => self.delete_due(id),
+                Timer::Cleaner => self.clean(),
                 Timer::Recovery => self.retry_recovery(),
                 Timer::Request(id) => self.request_timed_out(id),
             }

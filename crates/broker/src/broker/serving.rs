@@ -108,6 +108,7 @@ impl Broker {
 
     /// A store failed. Everything that is not durable is gone.
     pub fn store_failed(&mut self, covered: &[PartitionId]) {
+        self.replicas.starts_were_lost();
         for &id in covered {
             let Some(partition) = self.replicas.get_mut(id) else { continue };
             for waiter in partition.store_failed() {
@@ -137,6 +138,7 @@ impl Broker {
     /// Bytes that were asked for are there, or cannot be read.
     pub fn loaded(&mut self, purpose: LoadFor, result: Result<Vec<Bytes>, String>) {
         match (purpose, result) {
+            (LoadFor::Cleaner { asked }, result) => self.cleaner_loaded(asked, result),
             (LoadFor::Recovery(wanted), Ok(bytes)) => self.recovery_loaded(wanted, bytes),
             (LoadFor::Recovery(_), Err(why)) => self.recovery_failed(&why),
             (LoadFor::Coordinator { load, ranges }, Ok(bytes)) => self.coordinator_loaded(load, &ranges, &bytes),
@@ -261,15 +263,7 @@ impl Broker {
     pub(super) fn maintain(&mut self) {
         let ids: Vec<PartitionId> = self.replicas.ids_after(self.maintained).take(MAINTENANCE_BUDGET).collect();
         for &id in &ids {
-            let wall = self.wall;
-            let Some(partition) = self.replicas.get_mut(id) else { continue };
-            let from = partition.log.start_offset();
-            let dropped = partition.log.maintain(wall);
-            let (topic, to) = (partition.topic.clone(), partition.log.start_offset());
-            if dropped > 0 {
-                self.emit(|| Event::LogStartMoved { topic, partition: id.partition, from, to });
-                self.await_deletion(id);
-            }
+            self.maintain_partition(id);
         }
         if ids.len() == MAINTENANCE_BUDGET {
             self.maintained = ids.last().copied();
@@ -278,6 +272,18 @@ impl Broker {
             self.maintained = None;
             let interval = self.settings.millis("log.retention.check.interval.ms");
             self.set_timer(self.now + interval, Timer::Maintenance);
+        }
+    }
+
+    pub(super) fn maintain_partition(&mut self, id: PartitionId) {
+        let wall = self.wall;
+        let Some(partition) = self.replicas.get_mut(id) else { return };
+        let from = partition.log.start_offset();
+        let dropped = partition.log.maintain(wall);
+        let (topic, to) = (partition.topic.clone(), partition.log.start_offset());
+        if dropped > 0 {
+            self.emit(|| Event::LogStartMoved { topic, partition: id.partition, from, to });
+            self.await_deletion(id);
         }
     }
 
@@ -290,7 +296,7 @@ impl Broker {
         }
     }
 
-    fn await_deletion(&mut self, id: PartitionId) {
+    pub(super) fn await_deletion(&mut self, id: PartitionId) {
         let Some(due) = self.replicas.get(id).and_then(|partition| partition.log.next_deletion()) else { return };
         let wait = u64::try_from(due.as_millis() - self.wall.as_millis()).unwrap_or(0);
         self.set_timer(self.now + Duration::from_millis(wait), Timer::Deletion(id));

@@ -247,9 +247,18 @@ pub(crate) fn log_config(topic: Option<&ConfigMap>, dynamic: Dynamic, settings: 
             _ => Compression::Producer,
         },
         cleanup_policy: CleanupPolicy { delete: has_policy("delete"), compact: has_policy("compact") },
+        min_cleanable_dirty_ratio: billionths(&text("min.cleanable.dirty.ratio")),
+        min_compaction_lag_ms: long("min.compaction.lag.ms"),
+        max_compaction_lag_ms: long("max.compaction.lag.ms"),
+        delete_retention_ms: long("delete.retention.ms"),
         producer_id_expiration_ms: settings.long("producer.id.expiration.ms"),
         transaction_verification: settings.flag("transaction.partition.verification.enable"),
     }
+}
+
+/// A fraction that was checked, without what an integer has no place for.
+fn billionths(fraction: &str) -> u64 {
+    (fraction.trim().parse::<f64>().unwrap_or(1.0) * 1e9) as u64
 }
 
 /// Whether a topic may be given these configs; the text is Kafka's.

@@ -7,19 +7,39 @@ use std::sync::Arc;
 
 use shore_base::Uuid;
 use shore_base::collections::{BTreeMap, BTreeSet};
-use shore_log::storage::StoreOp;
+use shore_log::storage::{FileName, StoreOp};
+use shore_log::{OffsetCheckpoint, START_OFFSET_CHECKPOINT};
 
 pub(crate) use partition::{Partition, PartitionId, Stored, Waiter, directory_name};
 
 /// Shared with clones of the node until they are written to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Replicas {
+    /// The disk's.
+    directory: FileName,
     partitions: BTreeMap<PartitionId, Arc<Partition>>,
     /// Those with ops that no store has taken yet.
     dirty: BTreeSet<PartitionId>,
+    /// Where logs begin that begin within a segment, as it is recorded for the next start.
+    starts: OffsetCheckpoint,
+    is_start_unsaved: bool,
 }
 
 impl Replicas {
+    pub fn new(directory: FileName, starts: OffsetCheckpoint) -> Self {
+        Self { directory, partitions: BTreeMap::new(), dirty: BTreeSet::new(), starts, is_start_unsaved: false }
+    }
+
+    /// Where a log begins at the earliest.
+    pub fn recorded_start(&self, name: &str) -> i64 {
+        self.starts.get(name).unwrap_or(0)
+    }
+
+    /// A store failed: the record may not be there.
+    pub fn starts_were_lost(&mut self) {
+        self.is_start_unsaved = true;
+    }
+
     pub fn get(&self, id: PartitionId) -> Option<&Partition> {
         self.partitions.get(&id).map(Arc::as_ref)
     }
@@ -43,7 +63,9 @@ impl Replicas {
 
     pub fn remove(&mut self, id: PartitionId) -> Option<Arc<Partition>> {
         self.dirty.remove(&id);
-        self.partitions.remove(&id)
+        let removed = self.partitions.remove(&id)?;
+        self.is_start_unsaved |= self.starts.set(removed.log.directory().base_name(), None);
+        Some(removed)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Partition> {
@@ -66,12 +88,31 @@ impl Replicas {
     pub fn take_ops(&mut self, ops: &mut Vec<StoreOp>) -> Vec<Stored> {
         let dirty = std::mem::take(&mut self.dirty);
         let mut covered = Vec::with_capacity(dirty.len());
+        // A log that begins with offset 0 is new: what is recorded of its name is another's. Otherwise the
+        // record comes after what it tells of, or a crash in between would bring deleted records back.
+        for id in &dirty {
+            let log = &self.partitions[id].log;
+            if log.start_offset() == 0 && self.starts.set(log.directory().base_name(), None) {
+                self.is_start_unsaved = true;
+            }
+        }
+        self.save_starts(ops);
         for id in dirty {
             let partition = Arc::make_mut(self.partitions.get_mut(&id).expect("dirty partitions exist"));
             ops.append(&mut partition.log.take_ops());
             covered.push(partition.mark());
+            let (name, start) = (partition.log.directory().base_name(), partition.log.start_within_segment());
+            self.is_start_unsaved |= self.starts.set(name, start);
         }
+        self.save_starts(ops);
         covered
+    }
+
+    fn save_starts(&mut self, ops: &mut Vec<StoreOp>) {
+        if std::mem::take(&mut self.is_start_unsaved) {
+            let file = self.directory.join(START_OFFSET_CHECKPOINT);
+            ops.push(StoreOp::Replace { file, bytes: self.starts.encode() });
+        }
     }
 
     /// Whether the log is not durable up to what a store of this would cover.

@@ -7,7 +7,7 @@ use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_broker::{Durability, Input, Node, NodeConfig, Output, Role};
 use shore_log::memory::MemoryStore;
-use shore_log::storage::{StoreError, StoreReply, StoreRequest};
+use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest};
 use shore_wire::batch::{BatchBuilder, BatchOptions};
 use shore_wire::frame;
 use shore_wire::messages::{
@@ -137,28 +137,40 @@ impl Server {
     }
 
     pub fn answer_store(&mut self) {
-        while let Some(request) = self.kept.pop_front() {
-            let is_write = matches!(request, StoreRequest::Store { .. });
-            if is_write && self.writes >= self.most_writes {
-                self.kept.push_front(request);
-                self.disk = Disk::Hangs;
-                break;
-            }
-            self.writes += usize::from(is_write);
-            let reply = match request {
-                StoreRequest::Store { token, .. } if self.disk == Disk::Fails => {
-                    StoreReply::Stored { token, result: Err(StoreError::Full("the test's disk".to_owned())) }
-                }
-                request => self.store.carry_out(request),
-            };
-            self.node.handle(self.now, Input::Store(reply));
-        }
+        while self.answer_one() {}
         self.drain();
     }
 
     /// The disk hangs once it has taken so many writes since the start.
     pub fn stop_disk_after(&mut self, writes: usize) {
         self.most_writes = writes;
+    }
+
+    /// The ops of the oldest request that is kept.
+    pub fn kept_ops(&self) -> &[StoreOp] {
+        match self.kept.front() {
+            Some(StoreRequest::Store { ops, .. }) => ops,
+            _ => &[],
+        }
+    }
+
+    /// Answers the oldest request that is kept, unless there is none or the disk hangs from now on.
+    pub fn answer_one(&mut self) -> bool {
+        let is_write = !self.kept_ops().is_empty();
+        if is_write && self.writes >= self.most_writes {
+            self.disk = Disk::Hangs;
+            return false;
+        }
+        let Some(request) = self.kept.pop_front() else { return false };
+        self.writes += usize::from(is_write);
+        let reply = match request {
+            StoreRequest::Store { token, .. } if self.disk == Disk::Fails => {
+                StoreReply::Stored { token, result: Err(StoreError::Full("the test's disk".to_owned())) }
+            }
+            request => self.store.carry_out(request),
+        };
+        self.node.handle(self.now, Input::Store(reply));
+        true
     }
 
     /// Answers one request of those that were kept.

@@ -1,6 +1,7 @@
 //! A whole node, asked over frames.
 
 mod apis;
+mod cleaner;
 mod configs;
 mod controller;
 mod fetch;

@@ -76,7 +76,7 @@ fn clean_watched(
     let dirt = disk.log.dirt(from, now).filter(|dirt| dirt.is_enough(0))?;
     let mut cleaning = disk.log.begin_cleaning(dirt, map_bytes, now);
     loop {
-        match cleaning.step(&mut disk.log, 300).expect("sound segments") {
+        match cleaning.step(&mut disk.log, &mut 300).expect("sound segments") {
             CleanStep::Load(range) => {
                 let request = StoreRequest::Load { token: Token(0), reads: vec![range.clone()] };
                 let StoreReply::Loaded { result, .. } = disk.store.carry_out(request) else { panic!("a load") };
@@ -476,7 +476,7 @@ fn ops_that_failed_can_be_carried_out_again() {
         let dirt = disk.log.dirt(None, NOW).expect("compacted");
         let mut cleaning = disk.log.begin_cleaning(dirt, 1 << 20, NOW);
         loop {
-            match cleaning.step(&mut disk.log, u64::MAX).expect("sound segments") {
+            match cleaning.step(&mut disk.log, &mut { u64::MAX }).expect("sound segments") {
                 CleanStep::Store(ops) => {
                     while random.percent(60) {
                         for op in &ops[..random.below(ops.len() as u64 + 1) as usize] {
