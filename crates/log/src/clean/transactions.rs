@@ -1,7 +1,7 @@
 //! The transactions that the cleaner has met on its way through a log: the records of aborted ones go, and
 //! a marker may go when nothing is left of its transaction.
 
-use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::{BTreeMap, BTreeSet, sort_by};
 
 use crate::producers::EndMarker;
 use crate::txn_index::AbortedTransaction;
@@ -27,7 +27,7 @@ pub(crate) enum ControlBatch {
 
 impl CleanedTransactions {
     pub fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
-        aborted.sort_unstable_by_key(|transaction| transaction.first_offset);
+        sort_by(&mut aborted, |left, right| left.first_offset.cmp(&right.first_offset));
         Self { aborted, met: 0, ongoing_aborted: BTreeMap::new(), ongoing_committed: BTreeSet::new() }
     }
 

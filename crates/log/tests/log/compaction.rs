@@ -1,5 +1,4 @@
-use std::collections::BTreeMap;
-
+use shore_base::collections::BTreeMap;
 use shore_base::{Random, Wall};
 use shore_log::storage::{StoreOp, StoreReply, StoreRequest, Token};
 use shore_log::{CleanStep, Cleaned, CleanupPolicy, LogConfig, Origin};
