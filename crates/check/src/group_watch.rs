@@ -145,6 +145,11 @@ impl GroupWatch {
     /// Looks into a node.
     pub fn look(&mut self, now: Instant, wall: Wall, node: &NodeView) -> Vec<Broken> {
         let mut broken = Vec::new();
+        // A node that starts or stops does not have its groups in memory.
+        if !node.is_ready {
+            self.offsets.clear();
+            return broken;
+        }
         for group in &node.groups {
             for member in &group.members {
                 broken.extend(self.kept(now, &group.group, member));

@@ -223,7 +223,8 @@ fn group(state: StateName, protocol: &str, members: &[(&str, &[i32])]) -> NodeVi
 }
 
 fn empty_node() -> NodeView {
-    Node::new(node_config(0, shore_broker::Durability::Memory), Instant::ZERO, Wall::from_millis(0)).view()
+    let node = Node::new(node_config(0, shore_broker::Durability::Memory), Instant::ZERO, Wall::from_millis(0));
+    NodeView { is_ready: true, ..node.view() }
 }
 
 fn topic() -> shore_broker::view::TopicView {
