@@ -18,6 +18,7 @@ pub(crate) mod k15_describe_groups;
 pub(crate) mod k16_list_groups;
 mod k18_api_versions;
 mod k20_delete_topics;
+mod k21_delete_records;
 mod k22_init_producer_id;
 mod k23_offset_for_leader_epoch;
 mod k24_add_partitions_to_txn;
@@ -190,6 +191,7 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
     api(ApiKey::CreateTopics, 2, 7, forward::<CreateTopicsRequest>),
     api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
+    api(ApiKey::DeleteRecords, 0, 2, k21_delete_records::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, k23_offset_for_leader_epoch::handle),
     api(ApiKey::AddPartitionsToTxn, 0, 5, k24_add_partitions_to_txn::handle),

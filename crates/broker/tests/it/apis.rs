@@ -76,6 +76,7 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::ListPartitionReassignments => least!(ListPartitionReassignmentsRequest),
         ApiKey::DescribeUserScramCredentials => least!(DescribeUserScramCredentialsRequest),
         ApiKey::DescribeQuorum => least!(DescribeQuorumRequest),
+        ApiKey::DeleteRecords => least!(DeleteRecordsRequest),
         ApiKey::ListConfigResources => least!(ListConfigResourcesRequest),
         api => panic!("{api} is advertised and not tested"),
     }
@@ -139,7 +140,7 @@ fn what_is_not_served_closes_the_connection_with_a_reason() {
     for (bytes, reason) in [
         (&[0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff, 0][..], "Metadata version 99 is not served"),
         (&[0, 0, 0, 2, 0, 0, 0, 1, 0xff, 0xff][..], "Produce version 2 is not served"),
-        (&[0, 21, 0, 0, 0, 0, 0, 1, 0xff, 0xff][..], "DeleteRecords (API key 21) is not served"),
+        (&[0, 76, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0][..], "ShareGroupHeartbeat (API key 76) is not served"),
         (&[1, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff][..], "a request that cannot be read: unknown API key 256"),
         (&[0, 3][..], "a request that cannot be read"),
         (&[0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff][..], "Metadata version 1 cannot be read"),

@@ -6,8 +6,9 @@ use shore_wire::messages::delete_topics_request::DeleteTopicState;
 use shore_wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use shore_wire::messages::metadata_request::MetadataRequestTopic;
 use shore_wire::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, offset_for_leader_epoch_request,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, MetadataRequest, OffsetForLeaderEpochRequest, delete_records_request,
+    offset_for_leader_epoch_request,
 };
 
 use crate::harness::Server;
@@ -275,4 +276,45 @@ fn an_epochs_end_tells_whether_the_log_was_cut() {
             assert_eq!((end.error_code, end.leader_epoch, end.end_offset), expected, "{topic} {known} {asked}");
         }
     }
+}
+
+/// Lets a partition begin at `offset`, and returns where it begins and the code.
+fn delete_records(server: &mut Server, version: i16, topic: &str, partition: i32, offset: i64) -> (i64, i16) {
+    let mut asked = delete_records_request::DeleteRecordsPartition::default();
+    (asked.partition_index, asked.offset) = (partition, offset);
+    let mut wanted = delete_records_request::DeleteRecordsTopic::default();
+    (wanted.name, wanted.partitions) = (topic.into(), vec![asked]);
+    let mut request = DeleteRecordsRequest::default();
+    request.topics = vec![wanted];
+    let response = server.ask(version, &request);
+    let partition = &response.topics[0].partitions[0];
+    (partition.low_watermark, partition.error_code)
+}
+
+#[test]
+fn records_are_deleted_up_to_an_offset() {
+    let mut server = Server::start();
+    server.create_topic("orders", 1, &[]);
+    server.create_topic("latest", 1, &[("cleanup.policy", "compact")]);
+    server.produce("orders", 0, &["a", "b", "c"]);
+    use ErrorCode::{InvalidTopicException, OffsetOutOfRange, PolicyViolation, UnknownTopicOrPartition};
+    server.metadata(12, Some(&["__consumer_offsets"]));
+    for (topic, partition, offset, expected) in [
+        ("orders", 0, 2, (2, 0)),
+        ("orders", 0, 1, (2, 0)),
+        ("orders", 0, 4, (-1, OffsetOutOfRange.code())),
+        ("orders", 0, -2, (-1, OffsetOutOfRange.code())),
+        ("orders", 1, 0, (-1, UnknownTopicOrPartition.code())),
+        ("nowhere", 0, 0, (-1, UnknownTopicOrPartition.code())),
+        ("latest", 0, 0, (-1, PolicyViolation.code())),
+        ("__consumer_offsets", 0, 0, (-1, InvalidTopicException.code())),
+    ] {
+        for version in 0..=2 {
+            let answer = delete_records(&mut server, version, topic, partition, offset);
+            assert_eq!(answer, expected, "{topic}-{partition} before {offset}");
+        }
+    }
+    let mut server = server.restart();
+    assert_eq!(delete_records(&mut server, 2, "orders", 0, 0), (2, 0));
+    assert_eq!(delete_records(&mut server, 2, "orders", 0, -1), (3, 0));
 }
