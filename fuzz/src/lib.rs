@@ -1,5 +1,7 @@
 //! What several fuzz targets do.
 
+pub mod server;
+
 use shore_wire::compress::Codec;
 
 /// More than any input can be worth, little enough to inflate often.

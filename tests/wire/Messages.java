@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.message.ApiMessageType;
+import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
@@ -52,7 +53,8 @@ public final class Messages {
             Schema[] schemas = (Schema[]) type.getField("SCHEMAS").get(null);
             Messages messages = new Messages();
             messages.write("record", type, schemas, schemas.length - 1);
-            messages.save(out.resolve("records/" + type.getSimpleName() + ".hex"));
+            int key = ((ApiMessage) type.getDeclaredConstructor().newInstance()).apiKey();
+            messages.save(out.resolve("records/" + (key < 0 ? "" : String.format("%02d-", key)) + type.getSimpleName() + ".hex"));
         }
     }
 

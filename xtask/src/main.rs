@@ -63,8 +63,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fuzz",
-        arguments: "[SECONDS] [TARGET]...",
-        about: "Run the fuzz targets, each for SECONDS (60); needs a nightly toolchain",
+        arguments: "[SECONDS | keep] [TARGET]...",
+        about: "Run the fuzz targets, each for SECONDS (60), or keep what they found; needs a nightly toolchain",
         run: parts::fuzz,
     },
     Command {

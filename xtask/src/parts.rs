@@ -145,7 +145,7 @@ pub fn sim(arguments: &[String]) -> Outcome {
     Run::line("cargo run --locked --quiet --profile sim -p shore-check --").args(arguments).go()
 }
 
-/// `cargo xtask fuzz [SECONDS] [TARGET]...`
+/// `cargo xtask fuzz [SECONDS | keep] [TARGET]...`
 pub fn fuzz(arguments: &[String]) -> Outcome {
     if setup::find("cargo-fuzz").is_none() {
         println!("Installing cargo-fuzz (2 minutes, once)");
@@ -155,7 +155,7 @@ pub fn fuzz(arguments: &[String]) -> Outcome {
         return Err("fuzzing needs a nightly toolchain; run `rustup toolchain install nightly`".to_owned());
     }
     let (seconds, targets) = match arguments.split_first() {
-        Some((first, rest)) if first.parse::<u32>().is_ok() => (first.as_str(), rest),
+        Some((first, rest)) if first == "keep" || first.parse::<u32>().is_ok() => (first.as_str(), rest),
         _ => ("60", arguments),
     };
     let all = Run::line("cargo +nightly fuzz list").output()?;
@@ -165,7 +165,12 @@ pub fn fuzz(arguments: &[String]) -> Outcome {
     }
     seeds::write()?;
     for target in known.iter().filter(|name| targets.is_empty() || targets.iter().any(|target| target == *name)) {
-        Run::line("cargo +nightly fuzz run").args([*target, "--", &format!("-max_total_time={seconds}")]).go()?;
+        if seconds == "keep" {
+            Run::line("cargo +nightly fuzz cmin").args([*target]).go()?;
+            seeds::keep(target)?;
+        } else {
+            Run::line("cargo +nightly fuzz run").args([*target, "--", &format!("-max_total_time={seconds}")]).go()?;
+        }
     }
     Ok(())
 }

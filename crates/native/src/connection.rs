@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
@@ -21,6 +21,8 @@ const MAX_IN_FLIGHT_BYTES: usize = 32 << 20;
 const MAX_OWED_BYTES: usize = 4 << 20;
 /// How much one connection may bring in one turn, so that the others get theirs.
 const TURN_BYTES: usize = 4 << 20;
+/// How long the first request may take from its first byte on. It asks for versions or metadata: no client's is long.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     pub socket: TcpStream,
@@ -33,8 +35,16 @@ pub struct Connection {
     pub writable: bool,
     /// The peer has sent its last byte; what it is owed is still written.
     ended: bool,
+    greeting: Greeting,
     /// The last time a whole request came or an answer left.
     pub last_active: Instant,
+}
+
+/// The first request: Awaited -> Begun -> Whole.
+enum Greeting {
+    Awaited,
+    Begun(Instant),
+    Whole,
 }
 
 impl Connection {
@@ -48,6 +58,7 @@ impl Connection {
             readable: false,
             writable: true,
             ended: false,
+            greeting: Greeting::Awaited,
             last_active: now,
         }
     }
@@ -61,6 +72,7 @@ impl Connection {
                 let Some(frame) = self.inbound.take() else { break };
                 budget = budget.saturating_sub(frame.len() + 4);
                 self.last_active = now;
+                self.greeting = Greeting::Whole;
                 self.in_flight.begin(&frame);
                 take(frame);
             }
@@ -68,6 +80,7 @@ impl Connection {
                 return Ok(());
             }
             match self.inbound.read(&mut self.socket, buffers)? {
+                Progress::Some if matches!(self.greeting, Greeting::Awaited) => self.greeting = Greeting::Begun(now),
                 Progress::Some => {}
                 Progress::Blocked => self.readable = false,
                 Progress::End => self.ended = true,
@@ -109,9 +122,20 @@ impl Connection {
         self.ended && !self.inbound.has_ready() && (self.in_flight.requests.is_empty() && self.outbound.bytes() == 0)
     }
 
+    /// Why the peer has had its time, if it has.
+    pub fn overstayed(&self, now: Instant, max_idle: Option<Duration>) -> Option<String> {
+        if let Greeting::Begun(since) = self.greeting
+            && now.duration_since(since) > FIRST_REQUEST
+        {
+            return Some(format!("its first request is not whole after {} s", FIRST_REQUEST.as_secs()));
+        }
+        let max_idle = max_idle.filter(|max| !self.waits_for_us() && now.duration_since(self.last_active) > *max)?;
+        Some(format!("idle for more than {} ms (connections.max.idle.ms)", max_idle.as_millis()))
+    }
+
     /// Whether the next move is ours. Otherwise the time since the last activity counts as idle, also for a
     /// peer that does not read what it is owed.
-    pub fn waits_for_us(&self) -> bool {
+    fn waits_for_us(&self) -> bool {
         !self.in_flight.requests.is_empty() && self.outbound.bytes() == 0
     }
 
@@ -188,6 +212,34 @@ mod tests {
         let mut request = ProduceRequest::default();
         request.acks = acks;
         encode_request(7, None, 9, &request).expect("it fits the version").body()
+    }
+
+    #[test]
+    fn a_first_request_that_has_begun_comes_to_its_end_in_time() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, address) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let now = Instant::now();
+        let mut connection = Connection::new(TcpStream::from_std(socket), address, 1 << 20, now);
+        let mut send = |bytes: &[u8], at: Instant, connection: &mut Connection| {
+            peer.write_all(bytes).unwrap();
+            connection.readable = true;
+            connection.receive(&Buffers::default(), at, drop).unwrap();
+        };
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(connection.overstayed(after(300), None), None, "who has said nothing is merely idle");
+        send(&[0], after(100), &mut connection);
+        send(&[0, 0], after(125), &mut connection);
+        assert_eq!(connection.overstayed(after(130), None), None);
+        let reason = connection.overstayed(after(131), None).unwrap();
+        assert_eq!(reason, "its first request is not whole after 30 s");
+        send(&[14, 0, 18, 0, 0, 0, 0, 0, 1, 0, 1, b'x', 0, 0, 0], after(132), &mut connection);
+        assert!(matches!(connection.greeting, Greeting::Whole));
+        // Later requests may be large: only an idle connection ends.
+        send(&[0, 1], after(140), &mut connection);
+        assert_eq!(connection.overstayed(after(1_000), None), None);
     }
 
     #[test]

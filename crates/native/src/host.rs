@@ -15,7 +15,7 @@ use shore_wire::frame::Frame;
 
 use crate::buffers::Buffers;
 use crate::clock::{self, Clock};
-use crate::connection::{Connection, Held};
+use crate::connection::{Connection, FIRST_REQUEST, Held};
 use crate::say;
 use crate::store::Store;
 use crate::topics::TopicMaker;
@@ -365,16 +365,15 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Idle connections are looked for a few times in the span that they are allowed.
+    /// Those who have had their time are looked for a few times in that span.
     fn find_idle(&mut self, now: Instant) {
-        let Some(max_idle) = self.ground.limits.max_idle else { return };
         if now < self.next_idle_check {
             return;
         }
-        self.next_idle_check = now + max_idle / 4;
+        let max_idle = self.ground.limits.max_idle;
+        self.next_idle_check = now + max_idle.unwrap_or(FIRST_REQUEST).min(FIRST_REQUEST) / 4;
         for (&conn, connection) in &self.connections {
-            if !connection.waits_for_us() && now.duration_since(connection.last_active) > max_idle {
-                let reason = format!("idle for more than {} ms (connections.max.idle.ms)", max_idle.as_millis());
+            if let Some(reason) = connection.overstayed(now, max_idle) {
                 self.closing.push((conn, reason));
             }
         }
@@ -395,3 +394,6 @@ impl<'a> Host<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use shore_base::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,11 +20,11 @@ use crate::store::Store;
 use crate::topics::TopicMaker;
 use crate::{clock, listener, say, supervisor};
 
-const NODE: NodeId = NodeId(1);
+pub const NODE: NodeId = NodeId(1);
 
 /// What one node needs that Kafka's defaults, made for several, do not give; and the bounds of a host
 /// that has one process's memory. Reported as static broker configs; `--config` stands over them.
-const CONFIGS: [(&str, &str); 9] = [
+pub const CONFIGS: [(&str, &str); 9] = [
     ("connections.max.idle.ms", "600000"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("max.connections", "10000"),
@@ -117,22 +118,31 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
     let place = directory.as_ref().map_or("memory".to_owned(), |directory| directory.path().display().to_string());
     let ready_line = format!("shore ready: {host}:{port} cluster={cluster_id} data={place}\n");
     let traces = directory.as_ref().map_or(std::env::temp_dir(), |directory| directory.path().to_owned());
+    let ready = move || {
+        let _ = std::io::stdout().write_all(ready_line.as_bytes());
+    };
+    run_node(&mut ground, &config, &serve.topics, &traces, ready).map_err(Failure::Fault)
+}
+
+/// Runs a node until it is told to stop, and from its store again if it breaks.
+pub fn run_node(
+    ground: &mut Ground,
+    config: &NodeConfig,
+    topics: &[(String, u32)],
+    traces: &Path,
+    ready: impl Fn() + Clone + 'static,
+) -> Result<(), String> {
     let mut run = 0;
-    supervisor::supervise(&traces, || {
+    supervisor::supervise(traces, || {
         run += 1;
         ground.store.settle();
         // A node that broke gets other ids than the one before it.
-        let config = NodeConfig { seed: seed.wrapping_add(run), ..config.clone() };
+        let config = NodeConfig { seed: config.seed.wrapping_add(run), ..config.clone() };
         let mut world = World::without_clients(config.seed);
         world.set_wall(clock::wall());
         world.boot(config, Disk::External);
-        let ready_line = ready_line.clone();
-        let ready = move || {
-            let _ = std::io::stdout().write_all(ready_line.as_bytes());
-        };
-        Host::new(&mut ground, world, NODE, TopicMaker::new(serve.topics.clone()), ready).run()
+        Host::new(ground, world, NODE, TopicMaker::new(topics.to_vec()), ready.clone()).run()
     })
-    .map_err(Failure::Fault)
 }
 
 fn limits(configs: &BTreeMap<String, String>) -> Result<Limits, String> {

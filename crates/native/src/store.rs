@@ -17,6 +17,8 @@ use crate::file_store::FileStore;
 pub enum Store {
     Memory(MemoryStore),
     Files(FileThread),
+    #[cfg(test)]
+    Sick(tests::SickStore),
 }
 
 impl Store {
@@ -32,6 +34,8 @@ impl Store {
         match self {
             Self::Memory(store) => replies.push(store.carry_out(request)),
             Self::Files(thread) => thread.waiting.push(request),
+            #[cfg(test)]
+            Self::Sick(store) => replies.push(store.carry_out(request)),
         }
     }
 
@@ -87,6 +91,51 @@ impl FileThread {
         if !self.busy && !self.waiting.is_empty() {
             self.busy = true;
             self.requests.send(std::mem::take(&mut self.waiting)).expect("the file thread outlives its host");
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::Mutex;
+
+    use shore_log::storage::StoreError;
+
+    use super::*;
+
+    /// How a store in memory does, as a test decides.
+    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    pub enum Health {
+        #[default]
+        Well,
+        Full,
+        ReadOnly,
+        /// The next write panics, as a bug would.
+        Breaking,
+    }
+
+    pub struct SickStore {
+        pub store: MemoryStore,
+        pub health: Arc<Mutex<Health>>,
+    }
+
+    impl SickStore {
+        pub fn carry_out(&mut self, request: StoreRequest) -> StoreReply {
+            let mut health = self.health.lock().expect("nobody panics with it");
+            match (*health, request) {
+                (Health::Full, StoreRequest::Store { token, .. }) => {
+                    StoreReply::Stored { token, result: Err(StoreError::Full("No space left on device".to_owned())) }
+                }
+                (Health::ReadOnly, StoreRequest::Store { token, .. }) => {
+                    StoreReply::Stored { token, result: Err(StoreError::Failed("Read-only file system".to_owned())) }
+                }
+                (Health::Breaking, StoreRequest::Store { .. }) => {
+                    *health = Health::Well;
+                    drop(health);
+                    panic!("broken on purpose")
+                }
+                (_, request) => self.store.carry_out(request),
+            }
         }
     }
 }

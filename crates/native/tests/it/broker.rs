@@ -39,14 +39,28 @@ impl Broker {
     }
 
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that there ever was.
+    pub fn most_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Asks it to end and returns its exit code and everything it logged.
-    pub fn stop(mut self) -> (Option<i32>, String) {
+    pub fn stop(self) -> (Option<i32>, String) {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Its exit code and everything it logged, once it has ended.
+    pub fn wait(mut self) -> (Option<i32>, String) {
         let status = self.process.wait().unwrap();
         (status.code(), self.log.take().unwrap().join().unwrap())
     }

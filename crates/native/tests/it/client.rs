@@ -89,12 +89,17 @@ impl Client {
         self.ask(PRODUCE, &request);
     }
 
-    /// The offset of the oldest record that is not yet acknowledged; `None` if the broker is gone.
-    pub fn acknowledged(&mut self) -> Option<i64> {
+    /// The offset of the oldest record that is not yet answered, or its error; `None` if the broker is gone.
+    pub fn answer_to_produce(&mut self) -> Option<Result<i64, i16>> {
         let (_, response) = frame::decode_response::<ProduceResponse>(self.receive()?, PRODUCE).unwrap();
         let partition = &response.responses[0].partition_responses[0];
-        assert_eq!(partition.error_code, ErrorCode::None.code());
-        Some(partition.base_offset)
+        let is_good = partition.error_code == ErrorCode::None.code();
+        Some(if is_good { Ok(partition.base_offset) } else { Err(partition.error_code) })
+    }
+
+    /// As above, for a record that must have been taken.
+    pub fn acknowledged(&mut self) -> Option<i64> {
+        self.answer_to_produce().map(|answer| answer.expect("no error"))
     }
 
     pub fn produce(&mut self, topic: &str, partition: i32, value: &[u8]) -> i64 {

@@ -93,6 +93,28 @@ fn a_clean_restart_keeps_topics_records_and_the_cluster_id() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_closing_and_loses_nothing() {
+    let scratch = Scratch::new();
+    let args = ["--data", scratch.text(), "--topic", "many:200"];
+    let broker = Broker::start(&args);
+    let mut client = broker.connect();
+    for partition in 0..200 {
+        client.produce("many", partition, b"acknowledged");
+    }
+    // Both are there when it looks: while it closes 200 logs, the second has its say.
+    for signal in ["STOP", "TERM", "INT", "CONT"] {
+        broker.signal(signal);
+    }
+    assert_eq!(broker.wait().0, Some(130));
+    let again = Broker::start(&args);
+    let mut client = again.connect();
+    for partition in 0..200 {
+        assert_eq!(client.read_all("many", partition), [(0, b"acknowledged".to_vec())]);
+    }
+    assert_eq!(again.stop().0, Some(0));
+}
+
+#[test]
 fn memory_stays_near_its_ceiling_and_what_goes_is_said() {
     let broker = Broker::start(&["--memory-ceiling", "8M", "--topic", "orders:1"]);
     let mut client = broker.connect();

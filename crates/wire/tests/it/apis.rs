@@ -1,4 +1,4 @@
-//! The APIs that the broker serves or speaks with itself, as types.
+//! The APIs that a node serves or speaks with itself, as types.
 
 use shore_wire::api::{ApiKey, Versions};
 use shore_wire::messages::{KafkaRequest, KafkaResponse};
@@ -35,16 +35,46 @@ apis! {
     SyncGroup: SyncGroupRequest, SyncGroupResponse;
     DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
     ListGroups: ListGroupsRequest, ListGroupsResponse;
+    SaslHandshake: SaslHandshakeRequest, SaslHandshakeResponse;
     ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
     CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
     DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
     InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    AddPartitionsToTxn: AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+    AddOffsetsToTxn: AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+    EndTxn: EndTxnRequest, EndTxnResponse;
+    WriteTxnMarkers: WriteTxnMarkersRequest, WriteTxnMarkersResponse;
+    TxnOffsetCommit: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
+    DescribeAcls: DescribeAclsRequest, DescribeAclsResponse;
+    CreateAcls: CreateAclsRequest, CreateAclsResponse;
+    DeleteAcls: DeleteAclsRequest, DeleteAclsResponse;
     DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+    AlterReplicaLogDirs: AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse;
+    DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
+    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+    DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+    ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
     ListPartitionReassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+    OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
+    DescribeQuorum: DescribeQuorumRequest, DescribeQuorumResponse;
+    UpdateFeatures: UpdateFeaturesRequest, UpdateFeaturesResponse;
     DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
     BrokerRegistration: BrokerRegistrationRequest, BrokerRegistrationResponse;
     BrokerHeartbeat: BrokerHeartbeatRequest, BrokerHeartbeatResponse;
+    UnregisterBroker: UnregisterBrokerRequest, UnregisterBrokerResponse;
+    DescribeTransactions: DescribeTransactionsRequest, DescribeTransactionsResponse;
+    ListTransactions: ListTransactionsRequest, ListTransactionsResponse;
     AllocateProducerIds: AllocateProducerIdsRequest, AllocateProducerIdsResponse;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
+    GetTelemetrySubscriptions: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
+    PushTelemetry: PushTelemetryRequest, PushTelemetryResponse;
+    ListConfigResources: ListConfigResourcesRequest, ListConfigResourcesResponse;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
