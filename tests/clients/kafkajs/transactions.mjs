@@ -85,11 +85,12 @@ assert.equal(everything.filter(value => value.startsWith('aborted')).length, 10)
 transaction = await first.transaction()
 await send(transaction, 'zombie')
 const second = await producer(transactionalId)
-await assert.rejects(async () => {
-  await send(transaction, 'zombie')
-  await transaction.commit()
-}, error => ['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED'].includes(error.type), 'a zombie committed')
+const zombie = transaction
 transaction = await second.transaction()
+await assert.rejects(async () => {
+  await send(zombie, 'zombie')
+  await zombie.commit()
+}, error => ['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED'].includes(error.type), 'a zombie committed')
 await send(transaction, 'second')
 await transaction.commit()
 commit('second')

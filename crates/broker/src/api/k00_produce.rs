@@ -59,12 +59,12 @@ impl ParkedProduce {
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: ProduceRequest = ctx.decode(body)?;
     if request.transactional_id.is_none() && batches_of(&request).any(|batch| batch.is_transactional()) {
-        return Ok(refuse_all(&ctx, &request, ErrorCode::TransactionalIdAuthorizationFailed));
+        return Ok(refuse_all(&ctx, &request, ErrorCode::TransactionalIdAuthorizationFailed, None));
     }
     Ok(match begins_transactions(broker, &ctx, &request) {
         Ok(begun) if begun.is_empty() => produce(broker, ctx, &request, &Verified::default()),
         Ok(_) => broker.verify_produce(UnverifiedProduce { started: broker.now, ctx, request, known: Verified::new() }),
-        Err(error) => refuse_all(&ctx, &request, error),
+        Err((error, message)) => refuse_all(&ctx, &request, error, Some(message)),
     })
 }
 
@@ -292,7 +292,7 @@ pub(super) fn batches_of(request: &ProduceRequest) -> impl Iterator<Item = Batch
 }
 
 /// One answer for the whole request.
-fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, error: ErrorCode) -> Served {
+fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, error: ErrorCode, message: Option<&str>) -> Served {
     if request.acks == 0 {
         return Served::Close(format!("acks=0 leaves no other way to say {}", error.name()));
     }
@@ -301,7 +301,7 @@ fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, error: ErrorCode) 
         let mut topic = TopicProduceResponse::default();
         (topic.name, topic.topic_id) = (data.name.clone(), data.topic_id);
         for partition in &data.partition_data {
-            let refusal = Refusal { message: Some(error.message().to_owned()), ..Refusal::of(error) };
+            let refusal = Refusal { message: message.map(str::to_owned), ..Refusal::of(error) };
             topic.partition_responses.push(answer_of(partition.index, ctx.api_version, Err(refusal)).0);
         }
         response.responses.push(topic);

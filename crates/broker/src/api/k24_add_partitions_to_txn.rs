@@ -15,6 +15,7 @@ use shore_wire::messages::add_partitions_to_txn_response::AddPartitionsToTxnResu
 
 use super::{RequestContext, Served};
 use crate::broker::Broker;
+use crate::topic_name;
 use crate::txn::add_result;
 
 const BATCH_VERSION: i16 = 4;
@@ -29,7 +30,8 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         transaction.topics = take(&mut request.v3_and_below_topics);
         request.transactions = vec![transaction];
     }
-    let decided = request.transactions.iter().map(|transaction| refused(broker, transaction)).collect();
+    let from_client = ctx.api_version < BATCH_VERSION;
+    let decided = request.transactions.iter().map(|transaction| refused(broker, transaction, from_client)).collect();
     let caller = (ctx.id, ctx.api_version);
     broker.ask_transactions(ctx, |transactions, now, wall, _| {
         transactions.add_partitions(now, wall, caller, &request.transactions, decided);
@@ -37,18 +39,26 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     Ok(Served::Parked)
 }
 
-/// The answer to a transaction with partitions that are not there.
-fn refused(broker: &Broker, asked: &AddPartitionsToTxnTransaction) -> Option<AddPartitionsToTxnResult> {
-    let is_there = |topic: &str, partition| {
-        broker.image.topic_id(topic).is_some_and(|id| broker.image.partition(id, partition).is_some())
+/// The answer to a transaction with partitions that are not there, or are not for clients.
+fn refused(
+    broker: &Broker,
+    asked: &AddPartitionsToTxnTransaction,
+    from_client: bool,
+) -> Option<AddPartitionsToTxnResult> {
+    let error = |topic: &str, partition| {
+        let id = broker.image.topic_id(topic);
+        if from_client && topic_name::is_internal(topic) {
+            Some(ErrorCode::TopicAuthorizationFailed)
+        } else if id.is_some_and(|id| broker.image.partition(id, partition).is_some()) {
+            None
+        } else {
+            Some(ErrorCode::UnknownTopicOrPartition)
+        }
     };
     let mut partitions =
         asked.topics.iter().flat_map(|topic| topic.partitions.iter().map(|&index| (&*topic.name, index)));
-    if partitions.all(|(topic, partition)| is_there(topic, partition)) {
+    if partitions.all(|(topic, partition)| error(topic, partition).is_none()) {
         return None;
     }
-    Some(add_result(asked, |topic, partition| match is_there(topic, partition) {
-        true => ErrorCode::OperationNotAttempted,
-        false => ErrorCode::UnknownTopicOrPartition,
-    }))
+    Some(add_result(asked, |topic, partition| error(topic, partition).unwrap_or(ErrorCode::OperationNotAttempted)))
 }

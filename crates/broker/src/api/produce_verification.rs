@@ -42,7 +42,7 @@ pub(super) fn begins_transactions(
     broker: &Broker,
     ctx: &RequestContext,
     request: &ProduceRequest,
-) -> Result<Vec<Begun>, ErrorCode> {
+) -> Result<Vec<Begun>, (ErrorCode, &'static str)> {
     let mut begun: Vec<Begun> = Vec::new();
     if request.transactional_id.is_none() || !batches_of(request).any(|batch| batch.is_transactional()) {
         return Ok(begun);
@@ -66,7 +66,9 @@ pub(super) fn begins_transactions(
     }
     match begun.iter().all(|other| other.producer == begun[0].producer) {
         true => Ok(begun),
-        false => Err(ErrorCode::InvalidProducerIdMapping),
+        false => {
+            Err((ErrorCode::InvalidProducerIdMapping, "Transactional records contained more than one producer ID"))
+        }
     }
 }
 

@@ -228,6 +228,16 @@ fn clients_of_the_old_protocol_add_their_partitions_first() {
     }
     assert_eq!(add(&mut server, 3, producer, 0), 0);
     assert_eq!(add(&mut server, 3, producer, 9), ErrorCode::UnknownTopicOrPartition.code());
+    // What is internal is not for clients.
+    let mut topic = AddPartitionsToTxnTopic::default();
+    topic.name = "__consumer_offsets".into();
+    topic.partitions = vec![0];
+    let mut request = AddPartitionsToTxnRequest::default();
+    request.v3_and_below_transactional_id = "x".into();
+    request.v3_and_below_topics = vec![topic];
+    let result = server.ask(3, &request).results_by_topic_v3_and_below.remove(0);
+    let error = result.results_by_partition[0].partition_error_code;
+    assert_eq!(error, ErrorCode::TopicAuthorizationFailed.code());
     assert_eq!(produced(&server.ask(9, &produce_in(0, producer, 0, &["a"]))), (0, 0));
     assert_eq!(server.ask(4, &end_request(producer, true)).error_code, 0);
     assert_eq!(read(&mut server, 0, 0), (vec!["a".into()], vec![], 2));
@@ -286,6 +296,8 @@ fn what_is_no_transaction_of_the_producer_is_refused() {
     let errors: Vec<i16> =
         response.responses[0].partition_responses.iter().map(|partition| partition.error_code).collect();
     assert_eq!(errors, [ErrorCode::InvalidProducerIdMapping.code(); 2]);
+    let message = response.responses[0].partition_responses[0].error_message.as_ref().map(|text| text.as_str());
+    assert_eq!(message, Some("Transactional records contained more than one producer ID"));
 }
 
 #[test]

@@ -119,12 +119,15 @@ func transform(ctx context.Context) {
 			continue
 		}
 		must(session.Begin())
-		fetches.EachRecord(func(record *kgo.Record) {
-			made := &kgo.Record{Topic: out, Partition: int32(record.Offset % partitions), Value: []byte("out of " + string(record.Value))}
-			session.Produce(ctx, made, func(_ *kgo.Record, err error) { must(err) })
-		})
 		batch++
 		wanted := kgo.TransactionEndTry(batch%3 != 0)
+		fetches.EachRecord(func(record *kgo.Record) {
+			made := &kgo.Record{Topic: out, Partition: int32(record.Offset % partitions), Value: []byte("out of " + string(record.Value))}
+			session.Produce(ctx, made, func(_ *kgo.Record, err error) {
+				// What is not sent yet when the transaction is aborted never will be.
+				check(err == nil || !bool(wanted), "%v", err)
+			})
+		})
 		ended := value(session.End(ctx, wanted))
 		check(ended == bool(wanted), "batch %d ended %v", batch, ended)
 		if ended {
