@@ -9,8 +9,10 @@ const MAX_CHUNK: usize = 1024 * 1024;
 /// Chunks below this are worth merging with their neighbours.
 const SMALL_CHUNK: u32 = 256 * 1024;
 /// A run of small chunks is merged when it holds so many bytes, or so many chunks.
-const MERGE_BYTES: u64 = 256 * 1024;
+const MERGE_BYTES: u32 = 256 * 1024;
 const MERGE_CHUNKS: usize = 256;
+/// So much is held for merging, in all files. Past it every run begins anew, and the chunks of the old ones stay small.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where a chunk lies: its file's id and its position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +62,8 @@ pub struct WriteSet {
 pub struct Files {
     by_name: BTreeMap<FileName, File>,
     next_id: u64,
+    /// Bytes that runs were given since all of them began anew: at least what they hold.
+    held: usize,
 }
 
 /// Invariant: chunks are in order, without gaps, the first at position 0, none empty.
@@ -67,24 +71,21 @@ pub struct Files {
 struct File {
     id: u64,
     chunks: Vec<Chunk>,
-    /// How many chunks at the end are small, and the bytes in them.
-    small_chunks: usize,
-    small_bytes: u64,
+    run: Run,
+}
+
+/// Small chunks at a file's end, with their bytes, so that whoever adds the last one of them can write them as one.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    chunks: usize,
+    len: u32,
+    parts: Vec<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
     position: u64,
     len: u32,
-}
-
-/// Neighbours to be joined into one chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merge {
-    pub name: FileName,
-    pub first: ChunkKey,
-    pub positions: Vec<u64>,
-    pub len: u64,
 }
 
 impl Files {
@@ -97,7 +98,7 @@ impl Files {
                 if position != file.len() {
                     return Err(format!("{name} has a gap before position {position}"));
                 }
-                file.push(Chunk { position, len });
+                file.chunks.push(Chunk { position, len });
             }
             files.next_id = files.next_id.max(id + 1);
             files.by_name.insert(name, file);
@@ -162,46 +163,20 @@ impl Files {
         Ok(())
     }
 
-    /// A run of small chunks of one of these files that has grown long enough to be joined.
-    pub fn merge_due<'a>(&self, names: impl Iterator<Item = &'a FileName>) -> Option<Merge> {
-        for name in names {
-            let Some(file) = self.by_name.get(name) else { continue };
-            if file.small_chunks < 2 || (file.small_bytes < MERGE_BYTES && file.small_chunks < MERGE_CHUNKS) {
-                continue;
-            }
-            let mut run = &file.chunks[file.chunks.len() - file.small_chunks..];
-            while run.iter().map(|chunk| u64::from(chunk.len)).sum::<u64>() > MAX_CHUNK as u64 && run.len() > 2 {
-                run = &run[..run.len() / 2];
-            }
-            return Some(Merge {
-                name: name.clone(),
-                first: ChunkKey { file: file.id, position: run[0].position },
-                positions: run.iter().map(|chunk| chunk.position).collect(),
-                len: run.iter().map(|chunk| u64::from(chunk.len)).sum(),
-            });
-        }
-        None
-    }
-
-    /// The run was joined.
-    pub fn merged(&mut self, merge: &Merge) {
-        let file = self.by_name.get_mut(&merge.name).expect("merges run alone, so the file is still there");
-        let first = file.chunks.partition_point(|chunk| chunk.position < merge.first.position);
-        let joined = Chunk { position: merge.first.position, len: merge.len as u32 };
-        file.chunks.splice(first..first + merge.positions.len(), [joined]);
-        file.count_small();
-    }
-
     fn append(&mut self, name: FileName, position: u64, bytes: Bytes, set: &mut WriteSet) -> Result<(), StoreError> {
         let len = self.by_name.get(&name).map_or(0, File::len);
         if position != len {
             return Err(StoreError::Failed(format!("{name} ends at {len}, not at {position}")));
         }
+        if self.held + bytes.len() > HELD_BYTES {
+            self.held = 0;
+            self.by_name.values_mut().for_each(|file| file.run = Run::default());
+        }
+        self.held += bytes.len();
         let file = self.create(&name, set);
         if bytes.is_empty() {
             return Ok(());
         }
-        let added = bytes.len() as u32;
         if let Some(last) = file.chunks.last_mut() {
             let last_key = ChunkKey { file: file.id, position: last.position };
             let open = set.changes.iter_mut().rev().take(64).find_map(|change| match change {
@@ -211,14 +186,21 @@ impl Files {
             if let Some(parts) = open
                 && last.len as usize + bytes.len() <= MAX_CHUNK
             {
-                parts.push(bytes);
-                last.len += added;
-                file.count_grown(added);
+                parts.push(bytes.clone());
+                last.len += bytes.len() as u32;
+                file.last_chunk_grew(bytes);
                 return Ok(());
             }
         }
-        set.changes.push(Change::Put { key: ChunkKey { file: file.id, position }, parts: vec![bytes] });
-        file.push(Chunk { position, len: added });
+        let key = ChunkKey { file: file.id, position };
+        file.push(Chunk { position, len: bytes.len() as u32 }, bytes.clone());
+        match file.merge() {
+            Some((key, parts)) => {
+                let next = ChunkKey { position: key.position + 1, ..key };
+                set.changes.extend([Change::DeleteFrom { key: next }, Change::Put { key, parts }]);
+            }
+            None => set.changes.push(Change::Put { key, parts: vec![bytes] }),
+        }
         Ok(())
     }
 
@@ -237,7 +219,7 @@ impl Files {
         } else {
             set.changes.push(Change::DeleteFrom { key: ChunkKey { file: file.id, position: len } });
         }
-        file.count_small();
+        file.run = Run::default();
     }
 
     fn replace(&mut self, name: FileName, bytes: Bytes, set: &mut WriteSet) {
@@ -251,7 +233,7 @@ impl Files {
             file.chunks.push(Chunk { position, len: part.len() as u32 });
             set.changes.push(Change::Put { key: ChunkKey { file: file.id, position }, parts: vec![part] });
         }
-        file.count_small();
+        file.run = Run::default();
     }
 
     fn rename(&mut self, from: &FileName, to: FileName, set: &mut WriteSet) {
@@ -316,31 +298,46 @@ impl File {
         self.chunks.last().map_or(0, Chunk::end)
     }
 
-    fn push(&mut self, chunk: Chunk) {
+    fn push(&mut self, chunk: Chunk, bytes: Bytes) {
         self.chunks.push(chunk);
-        if chunk.len < SMALL_CHUNK {
-            self.small_chunks += 1;
-            self.small_bytes += u64::from(chunk.len);
-        } else {
-            self.small_chunks = 0;
-            self.small_bytes = 0;
+        self.run.chunks += 1;
+        self.hold(chunk.len, bytes);
+    }
+
+    /// A chunk that is not part of the run stays out of it.
+    fn last_chunk_grew(&mut self, bytes: Bytes) {
+        if self.run.chunks > 0 {
+            let len = self.chunks.last().map_or(0, |chunk| chunk.len);
+            self.hold(len, bytes);
         }
     }
 
-    /// The last chunk grew by so many bytes.
-    fn count_grown(&mut self, added: u32) {
-        if self.chunks.last().is_some_and(|chunk| chunk.len < SMALL_CHUNK) {
-            self.small_bytes += u64::from(added);
+    /// Adds bytes to the run, whose last chunk now is so long.
+    fn hold(&mut self, last_chunk: u32, bytes: Bytes) {
+        if last_chunk < SMALL_CHUNK {
+            self.run.len += bytes.len() as u32;
+            self.run.parts.push(bytes);
         } else {
-            self.small_chunks = 0;
-            self.small_bytes = 0;
+            self.run = Run::default();
         }
     }
 
-    fn count_small(&mut self) {
-        let small = self.chunks.iter().rev().take_while(|chunk| chunk.len < SMALL_CHUNK);
-        (self.small_chunks, self.small_bytes) =
-            small.fold((0, 0), |(count, bytes), chunk| (count + 1, bytes + u64::from(chunk.len)));
+    /// Makes one chunk of a run that is long enough, and says where it lies and what is in it.
+    fn merge(&mut self) -> Option<(ChunkKey, Vec<Bytes>)> {
+        let run = &self.run;
+        if run.chunks < 2 || (run.len < MERGE_BYTES && run.chunks < MERGE_CHUNKS) {
+            return None;
+        }
+        let first = self.chunks.len() - run.chunks;
+        let merged = Chunk { position: self.chunks[first].position, len: run.len };
+        let parts = run.parts.clone();
+        self.chunks.truncate(first);
+        self.chunks.push(merged);
+        self.run.chunks = 1;
+        if merged.len >= SMALL_CHUNK {
+            self.run = Run::default();
+        }
+        Some((ChunkKey { file: self.id, position: merged.position }, parts))
     }
 }
 
@@ -448,21 +445,80 @@ mod tests {
         assert_eq!(files.locate(&absent), Err(StoreError::NotFound("n1/b".into())));
     }
 
+    /// Appends "x" so often, each time in a transaction of its own; the last transaction.
+    fn append_often(files: &mut Files, times: usize) -> Vec<Change> {
+        let from = files.list(&"n1".into()).first().map_or(0, |entry| entry.len);
+        let positions = from..from + times as u64;
+        positions.map(|position| plan(files, vec![append("n1/a", position, "x")])).last().expect("some")
+    }
+
     #[test]
-    fn many_small_chunks_are_merged_and_stay_readable() {
+    fn the_append_that_makes_a_run_long_enough_writes_it_as_one_chunk() {
         let mut files = Files::default();
-        for position in 0..MERGE_CHUNKS as u64 {
-            plan(&mut files, vec![append("n1/a", position, "x")]);
-        }
-        let names = [FileName::from("n1/a")];
-        let merge = files.merge_due(names.iter()).expect("long enough");
-        assert_eq!((merge.first.position, merge.len), (0, MERGE_CHUNKS as u64));
-        files.merged(&merge);
-        assert_eq!(files.merge_due(names.iter()), None);
+        append_often(&mut files, MERGE_CHUNKS - 1);
+        let merging = append_often(&mut files, 1);
+        let next = Change::DeleteFrom { key: ChunkKey { file: 0, position: 1 } };
+        assert_eq!(merging, [next, put(0, 0, &["x"; MERGE_CHUNKS])]);
         let whole = ReadRange { file: "n1/a".into(), position: 5, len: 1 };
-        assert_eq!(files.locate(&whole).unwrap(), [merge.first]);
-        plan(&mut files, vec![append("n1/a", MERGE_CHUNKS as u64, "y")]);
+        assert_eq!(files.locate(&whole).unwrap(), [ChunkKey { file: 0, position: 0 }]);
+        assert_eq!(append_often(&mut files, 1), [put(0, MERGE_CHUNKS as u64, &["x"])]);
         assert_eq!(files.list(&"n1".into())[0].len, MERGE_CHUNKS as u64 + 1);
+    }
+
+    #[test]
+    fn a_merged_chunk_that_is_still_small_begins_the_next_run() {
+        let mut files = Files::default();
+        append_often(&mut files, MERGE_CHUNKS);
+        let merging = append_often(&mut files, MERGE_CHUNKS - 1);
+        assert_eq!(merging.last(), Some(&put(0, 0, &["x"; 2 * MERGE_CHUNKS - 1])));
+    }
+
+    #[test]
+    fn a_merge_takes_in_what_grew_within_a_transaction() {
+        let mut files = Files::default();
+        plan(&mut files, vec![append("n1/a", 0, "a"), append("n1/a", 1, "b")]);
+        let merging = append_often(&mut files, MERGE_CHUNKS - 1);
+        let parts: Vec<&str> = ["a", "b"].into_iter().chain(["x"; MERGE_CHUNKS - 1]).collect();
+        assert_eq!(merging.last(), Some(&put(0, 0, &parts)));
+    }
+
+    #[test]
+    fn a_run_begins_anew_behind_a_large_chunk_a_truncation_and_a_store_that_was_read() {
+        const LARGE: &str = match str::from_utf8(&[b'l'; SMALL_CHUNK as usize]) {
+            Ok(text) => text,
+            Err(_) => unreachable!(),
+        };
+        let mut files = Files::default();
+        append_often(&mut files, 1);
+        plan(&mut files, vec![append("n1/a", 1, LARGE)]);
+        let position = |files: &Files| files.list(&"n1".into())[0].len;
+        for shortened in [false, true] {
+            if shortened {
+                plan(&mut files, vec![StoreOp::Truncate { file: "n1/a".into(), len: 10 }]);
+            }
+            let first = position(&files);
+            let merging = append_often(&mut files, MERGE_CHUNKS);
+            assert_eq!(merging.last(), Some(&put(0, first, &["x"; MERGE_CHUNKS])));
+        }
+        let chunks = BTreeMap::from([(0, (0..MERGE_CHUNKS as u64).map(|position| (position, 1)).collect())]);
+        let mut files = Files::read(vec![("n1/a".into(), 0)], chunks).expect("no gap");
+        assert_eq!(append_often(&mut files, 1), [put(0, MERGE_CHUNKS as u64, &["x"])]);
+    }
+
+    #[test]
+    fn what_is_held_for_merging_is_bounded() {
+        const MIB: &[u8] = &[0; 1 << 20];
+        let mut files = Files::default();
+        append_often(&mut files, MERGE_CHUNKS - 1);
+        for mib in 0..=(HELD_BYTES / MIB.len()) as u64 {
+            let op = StoreOp::Append {
+                file: "n1/b".into(),
+                position: mib * MIB.len() as u64,
+                bytes: Bytes::from_static(MIB),
+            };
+            plan(&mut files, vec![op]);
+        }
+        assert_eq!(append_often(&mut files, 1), [put(0, MERGE_CHUNKS as u64 - 1, &["x"])]);
     }
 
     #[test]

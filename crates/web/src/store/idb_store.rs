@@ -10,7 +10,7 @@ use web_sys::DomException;
 
 use super::FORMAT;
 use super::connection::{CHUNKS, Connection, EPOCH, META, NAMES, failed, js_key, store_error};
-use super::files::{Change, ChunkKey, Files, Merge, WriteSet};
+use super::files::{ChunkKey, Files, WriteSet};
 
 const FORMAT_KEY: &str = "format";
 /// IndexedDB's own version of the schema, raised only when an object store is added.
@@ -173,7 +173,6 @@ impl IdbStore {
         }
         let answered = stores.iter().zip(results);
         replies.extend(answered.map(|((token, _), result)| StoreReply::Stored { token: *token, result }));
-        self.merge_small(stores.into_iter().flat_map(|(_, ops)| ops)).await;
     }
 
     /// One transaction for all. If it fails, all of them have failed and nothing was written.
@@ -234,29 +233,6 @@ impl IdbStore {
             return Err(StoreError::Failed(format!("{} chunks are missing", keys.len() - chunks.len())));
         }
         Ok(chunks)
-    }
-
-    /// Joins what many small appends left behind. Failing at it costs nothing: it is tried again.
-    async fn merge_small(&mut self, ops: impl Iterator<Item = StoreOp>) {
-        let appended: Vec<FileName> = ops
-            .filter_map(|op| match op {
-                StoreOp::Append { file, .. } => Some(file),
-                _ => None,
-            })
-            .collect();
-        let Some(merge) = self.files.merge_due(appended.iter()) else { return };
-        if self.merge(&merge).await.is_ok() {
-            self.files.merged(&merge);
-        }
-    }
-
-    async fn merge(&self, merge: &Merge) -> Result<(), StoreError> {
-        let file = merge.first.file;
-        let keys: Vec<_> = merge.positions.iter().map(|&position| ChunkKey { file, position }).collect();
-        let parts = self.read_chunks(&keys).await?.iter().map(|chunk| Bytes::from(chunk.to_vec())).collect();
-        let mut changes: Vec<_> = keys[1..].iter().map(|&key| Change::Delete { key }).collect();
-        changes.push(Change::Put { key: merge.first, parts });
-        self.writer.write(&changes, self.epoch, false).await
     }
 }
 
