@@ -1,6 +1,5 @@
 //! The append path of a whole node: a Produce frame in, a store that answers, an acknowledgement out.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -89,7 +88,7 @@ impl<S: Store> Node<S> {
             directory: "n1/d0".into(),
             advertised_host: "localhost".into(),
             advertised_port: 9092,
-            static_configs: BTreeMap::new(),
+            static_configs: Default::default(),
             durability: Durability::Written,
             cache_bytes: 32 << 20,
             memory_ceiling_bytes: None,
