@@ -37,6 +37,7 @@ const UNORDERED = {
   'DeleteTopics.responses': ['name', 'topicId'],
   'Metadata.topics': 'name',
   'ListGroups.groups': 'groupId',
+  'DeleteGroups.results': 'groupId',
   'DescribeGroups.groups.members': 'clientId',
   'JoinGroup.members': 'metadata',
   'ListTransactions.transactionStates': 'transactionalId',

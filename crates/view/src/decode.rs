@@ -43,7 +43,7 @@ fn request_text(api_key: i16, version: i16, body: Bytes) -> Option<String> {
         11 => JoinGroupRequest, 12 => HeartbeatRequest, 13 => LeaveGroupRequest, 14 => SyncGroupRequest,
         15 => DescribeGroupsRequest, 16 => ListGroupsRequest, 18 => ApiVersionsRequest,
         19 => CreateTopicsRequest, 20 => DeleteTopicsRequest, 22 => InitProducerIdRequest,
-        32 => DescribeConfigsRequest, 60 => DescribeClusterRequest,
+        32 => DescribeConfigsRequest, 42 => DeleteGroupsRequest, 47 => OffsetDeleteRequest, 60 => DescribeClusterRequest,
     )
 }
 
@@ -54,7 +54,7 @@ fn response_text(api_key: i16, version: i16, frame: Bytes) -> Option<String> {
         11 => JoinGroupResponse, 12 => HeartbeatResponse, 13 => LeaveGroupResponse, 14 => SyncGroupResponse,
         15 => DescribeGroupsResponse, 16 => ListGroupsResponse, 18 => ApiVersionsResponse,
         19 => CreateTopicsResponse, 20 => DeleteTopicsResponse, 22 => InitProducerIdResponse,
-        32 => DescribeConfigsResponse, 60 => DescribeClusterResponse,
+        32 => DescribeConfigsResponse, 42 => DeleteGroupsResponse, 47 => OffsetDeleteResponse, 60 => DescribeClusterResponse,
     )
     // The correlation id stands beside the message in a pair.
     .map(|pair| pair.split_once(", ").map_or(String::new(), |(_, message)| message.trim_end_matches(')').to_owned()))

@@ -28,7 +28,9 @@ mod k27_write_txn_markers;
 pub(crate) mod k28_txn_offset_commit;
 mod k32_describe_configs;
 mod k35_describe_log_dirs;
+pub(crate) mod k42_delete_groups;
 mod k44_incremental_alter_configs;
+pub(crate) mod k47_offset_delete;
 mod k60_describe_cluster;
 mod k61_describe_producers;
 mod k74_list_config_resources;
@@ -211,10 +213,24 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::RenewDelegationToken, 1, 2, security::renew_token),
     api(ApiKey::ExpireDelegationToken, 1, 2, security::expire_token),
     api(ApiKey::DescribeDelegationToken, 1, 3, security::describe_tokens),
+    api(ApiKey::DeleteGroups, 0, 2, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, _| k42_delete_groups::handle(groups, now, wall, caller, request));
+        Ok(Served::Parked)
+    }),
     api(ApiKey::ElectLeaders, 0, 2, forward::<ElectLeadersRequest>),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, k44_incremental_alter_configs::handle),
     api(ApiKey::AlterPartitionReassignments, 0, 1, forward::<AlterPartitionReassignmentsRequest>),
     api(ApiKey::ListPartitionReassignments, 0, 0, forward::<ListPartitionReassignmentsRequest>),
+    api(ApiKey::OffsetDelete, 0, 0, |broker, ctx, body| {
+        let request = ctx.decode(body)?;
+        let (now, wall) = (broker.now, broker.wall);
+        broker.ask_groups(ctx, |groups, caller, topics| {
+            k47_offset_delete::handle(groups, now, wall, caller, request, topics);
+        });
+        Ok(Served::Parked)
+    }),
     api(ApiKey::DescribeUserScramCredentials, 0, 0, security::describe_scram_credentials),
     api(ApiKey::DescribeQuorum, 0, 2, forward::<DescribeQuorumRequest>),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),

@@ -6,8 +6,9 @@ use shore_log::VerificationGuard;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{self, EncodeError, Frame};
 use shore_wire::messages::{
-    DescribeGroupsResponse, HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitResponse, OffsetFetchResponse, SyncGroupResponse, TxnOffsetCommitResponse,
+    DeleteGroupsResponse, DescribeGroupsResponse, HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListGroupsResponse, OffsetCommitResponse, OffsetDeleteResponse, OffsetFetchResponse, SyncGroupResponse,
+    TxnOffsetCommitResponse,
 };
 
 use super::event::GroupEvent;
@@ -105,6 +106,8 @@ pub enum GroupResponse {
     DescribeGroups(DescribeGroupsResponse),
     ListGroups(ListGroupsResponse),
     TxnOffsetCommit(TxnOffsetCommitResponse),
+    DeleteGroups(DeleteGroupsResponse),
+    OffsetDelete(OffsetDeleteResponse),
 }
 
 impl GroupResponse {
@@ -119,6 +122,8 @@ impl GroupResponse {
             Self::DescribeGroups(body) => frame::encode_response(correlation_id, version, body),
             Self::ListGroups(body) => frame::encode_response(correlation_id, version, body),
             Self::TxnOffsetCommit(body) => frame::encode_response(correlation_id, version, body),
+            Self::DeleteGroups(body) => frame::encode_response(correlation_id, version, body),
+            Self::OffsetDelete(body) => frame::encode_response(correlation_id, version, body),
         }
     }
 }

@@ -53,6 +53,11 @@ pub enum GroupEvent {
         producer_id: i64,
         partitions: u32,
     },
+    /// By an administrator.
+    OffsetsDeleted {
+        group: Arc<str>,
+        partitions: u32,
+    },
     OffsetsExpired {
         group: Arc<str>,
         partitions: u32,

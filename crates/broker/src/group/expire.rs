@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use shore_base::collections::BTreeSet;
 use shore_base::{Duration, Uuid, Wall};
-use shore_wire::messages::StrBytes;
 use shore_wire::records::group::GroupRecord;
 
 use super::classic::Group;
 use super::coordinator::GroupCoordinator;
+use super::delete::{group_tombstone, offset_tombstone};
 use super::event::GroupEvent;
 use super::offset_store::{OffsetKey, StoredOffset};
 use super::shard::{Effects, Proposal, Shard, Then};
@@ -40,7 +40,7 @@ impl Shard {
     pub fn delete_topic(&mut self, fx: &mut Effects, name: &str, id: Uuid) {
         let keys: BTreeSet<OffsetKey> =
             self.offsets.of_topic(name, id).chain(self.pending.of_topic(name, id)).collect();
-        let tombstones = keys.iter().map(tombstone).collect();
+        let tombstones = keys.iter().map(|key| offset_tombstone(&key.group, &key.topic, key.partition)).collect();
         self.propose_all(fx, tombstones);
     }
 
@@ -58,7 +58,7 @@ impl Shard {
                 fx.event(|| GroupEvent::OffsetsExpired { group: group.id.clone(), partitions });
             }
             if all_gone && group.is(StateName::Empty) {
-                records.push(GroupRecord::GroupMetadata { group: (&*group.id).into(), value: None });
+                records.push(group_tombstone(group));
             }
         }
         records
@@ -80,18 +80,13 @@ impl Shard {
                     all_gone = false;
                     continue;
                 }
-                records.push(GroupRecord::OffsetCommit {
-                    group: (&*group.id).into(),
-                    topic: (&**topic).into(),
-                    partition: *partition,
-                    value: None,
-                });
+                records.push(offset_tombstone(&group.id, topic, *partition));
             }
         }
         all_gone
     }
 
-    fn propose_all(&mut self, fx: &mut Effects, mut records: Vec<GroupRecord>) {
+    pub fn propose_all(&mut self, fx: &mut Effects, mut records: Vec<GroupRecord>) {
         while !records.is_empty() {
             let rest = records.split_off(records.len().min(TOMBSTONES_PER_WRITE));
             let records = std::mem::replace(&mut records, rest);
@@ -130,14 +125,5 @@ impl RetentionClock {
             Self::Since(since) => *since,
         };
         now.as_millis() - since.as_millis() >= i64::try_from(retention.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-fn tombstone(key: &OffsetKey) -> GroupRecord {
-    GroupRecord::OffsetCommit {
-        group: StrBytes::from(&*key.group),
-        topic: StrBytes::from(&*key.topic),
-        partition: key.partition,
-        value: None,
     }
 }

@@ -7,23 +7,14 @@ use shore_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use shore_wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
-use shore_wire::messages::{OffsetFetchRequest, OffsetFetchResponse, StrBytes};
+use shore_wire::messages::{OffsetFetchRequest, StrBytes};
 
-use super::call::{Caller, GroupResponse, RequestId, Topics};
+use super::call::{Caller, Topics};
 use super::coordinator::GroupCoordinator;
-use super::member::Waiting;
+use super::gather::Answers;
 use super::offset_store::{OffsetSlot, StoredOffset};
-use super::shard::{Effects, Shard, Then, response_error};
+use super::shard::Shard;
 use crate::api::k09_offset_fetch;
-
-/// A response that waits until the offsets in it are safe.
-#[derive(Clone, Debug)]
-pub(super) struct Gathered {
-    waiting: Waiting,
-    groups: Vec<OffsetFetchResponseGroup>,
-    /// How many shards have writes under way that it waits for.
-    parts: usize,
-}
 
 impl GroupCoordinator {
     /// `request` is in the shape of version 8 and later, whatever its version, and topics have their
@@ -52,45 +43,10 @@ impl GroupCoordinator {
                 Err(error) => k09_offset_fetch::group_error(group, error),
             });
         }
-        let waiting = Waiting::of(caller);
-        if !stable || shards.is_empty() {
-            return self.fx.respond_fetch(waiting, groups);
+        if !stable {
+            shards.clear();
         }
-        self.fx.gathered.insert(caller.request, Gathered { waiting, groups, parts: shards.len() });
-        for (partition, groups) in shards {
-            let Some(shard) = self.shards.get_mut(&partition) else { continue };
-            let then = Then::FetchPart { request: caller.request, groups };
-            std::sync::Arc::make_mut(shard).after_writes(&mut self.fx, then);
-        }
-    }
-}
-
-impl Effects {
-    pub fn fetch_part_done(&mut self, request: RequestId, groups: &[usize], result: Result<(), ErrorCode>) {
-        let Some(gathered) = self.gathered.get_mut(&request) else { return };
-        if let Err(error) = result {
-            let error = match response_error(error) {
-                // Consumers before 3.9 do not retry this one.
-                ErrorCode::CoordinatorNotAvailable => ErrorCode::NotCoordinator,
-                other => other,
-            };
-            for index in groups {
-                k09_offset_fetch::fail_group(&mut gathered.groups[*index], error);
-            }
-        }
-        gathered.parts -= 1;
-        if gathered.parts == 0
-            && let Some(done) = self.gathered.remove(&request)
-        {
-            self.respond_fetch(done.waiting, done.groups);
-        }
-    }
-
-    fn respond_fetch(&mut self, waiting: Waiting, groups: Vec<OffsetFetchResponseGroup>) {
-        let mut response = OffsetFetchResponse::default();
-        response.groups = groups;
-        let response = k09_offset_fetch::fit(response, waiting.version);
-        self.respond(waiting.request, GroupResponse::OffsetFetch(response));
+        self.gather(caller, Answers::Fetched(groups), shards);
     }
 }
 

@@ -12,8 +12,9 @@
 //!
 //! - `coordinator`: the machine, its shards (one per partition) and the writes that are under way
 //! - `classic`, `member`, `state`: one classic group; `join`, `sync`, `session`: what happens to it
-//! - `offset_store`, `commit`, `fetch`, `expire`: committed offsets
+//! - `offset_store`, `commit`, `fetch`, `expire`: committed offsets; `delete`: how they and groups go on request
 //! - `pending_offsets`, `txn_commit`: offsets of transactions that have not ended
+//! - `gather`: answers about groups of several partitions
 //! - `describe`, `view`, `event`: what others see of it
 
 mod call;
@@ -22,10 +23,12 @@ mod commit;
 mod config;
 mod consumer_protocol;
 mod coordinator;
+mod delete;
 mod describe;
 mod event;
 mod expire;
 mod fetch;
+mod gather;
 mod java;
 mod join;
 mod member;

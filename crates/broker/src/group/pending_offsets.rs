@@ -69,6 +69,12 @@ impl PendingOffsets {
         self.open.contains_key(group)
     }
 
+    /// The partitions for which the group has pending offsets.
+    pub fn of_group(&self, group: &str) -> impl Iterator<Item = (&Arc<str>, i32)> {
+        let topics = self.open.get(group).into_iter().flatten();
+        topics.flat_map(|(topic, partitions)| partitions.keys().map(move |partition| (topic, *partition)))
+    }
+
     /// What is pending for a topic under this id, or under none.
     pub fn of_topic(&self, name: &str, id: Uuid) -> impl Iterator<Item = OffsetKey> {
         let is_of_topic = move |(key, value): &(&OffsetKey, &StoredOffset)| {

@@ -14,7 +14,7 @@ use super::call::{GroupMarker, GroupOutput, GroupResponse, Producer, Records, Re
 use super::classic::{Birth, Group, text};
 use super::config::GroupConfig;
 use super::event::GroupEvent;
-use super::fetch::Gathered;
+use super::gather::Gathered;
 use super::member::Waiting;
 use super::offset_store::{OffsetKey, OffsetStore, StoredOffset};
 use super::pending_offsets::{PendingOffsets, PendingUndo};
@@ -30,7 +30,7 @@ pub(super) struct Effects {
     pub timers: Timers,
     pub outputs: VecDeque<GroupOutput>,
     pub observed: bool,
-    /// OffsetFetch requests that wait for the writes of several shards.
+    /// Requests that wait for the writes of several shards.
     pub gathered: BTreeMap<RequestId, Gathered>,
     random: Random,
     next_write: u64,
@@ -82,9 +82,8 @@ pub(super) enum Then {
         leader: Arc<str>,
         assignment: BTreeMap<Arc<str>, Bytes>,
     },
-    /// One of the shards that an OffsetFetch which asked for stable offsets waits for, and which groups
-    /// of the request it holds.
-    FetchPart {
+    /// One of the shards that an answer about many groups waits for, and which of them it holds.
+    Gathered {
         request: RequestId,
         groups: Vec<usize>,
     },
@@ -378,7 +377,7 @@ impl Shard {
             Then::Assign { group, generation, leader, assignment } => {
                 self.assignment_written(fx, &group, generation, &leader, assignment, result);
             }
-            Then::FetchPart { request, groups } => fx.fetch_part_done(request, &groups, result),
+            Then::Gathered { request, groups } => fx.gathered_part(request, &groups, result),
             Then::MarkerWritten { request, slot } => {
                 fx.outputs.push_back(GroupOutput::MarkerWritten { request, slot, result });
             }

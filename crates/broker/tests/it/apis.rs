@@ -38,6 +38,8 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::SyncGroup => least!(SyncGroupRequest),
         ApiKey::DescribeGroups => least!(DescribeGroupsRequest, groups = vec!["g".into()]),
         ApiKey::ListGroups => least!(ListGroupsRequest),
+        ApiKey::DeleteGroups => least!(DeleteGroupsRequest),
+        ApiKey::OffsetDelete => least!(OffsetDeleteRequest),
         ApiKey::ApiVersions => least!(
             ApiVersionsRequest,
             client_software_name = if version >= 3 { "test".into() } else { Default::default() },

@@ -31,6 +31,7 @@ const TRANSCRIPTS: &[(&str, &str)] = &[
     ("transactions", include_str!("transactions.txt")),
     ("fetch", include_str!("fetch.txt")),
     ("expire", include_str!("expire.txt")),
+    ("delete", include_str!("delete.txt")),
     ("describe", include_str!("describe.txt")),
     ("storage", include_str!("storage.txt")),
     ("events", include_str!("events.txt")),
@@ -250,6 +251,8 @@ impl Bench {
                 let producer = Producer { id: request.producer_id, epoch: request.producer_epoch, guard: None };
                 groups.commit_offsets_in_transaction(now, wall, &caller, &request, producer, Default::default());
             }
+            ApiKey::DeleteGroups => api::k42_delete_groups::handle(groups, now, wall, &caller, decoded!()),
+            ApiKey::OffsetDelete => api::k47_offset_delete::handle(groups, now, wall, &caller, decoded!(), &topics),
             other => panic!("{other:?} is no group API"),
         }
     }
@@ -383,6 +386,7 @@ fn show_event(event: &GroupEvent, names: &mut Names) -> String {
         GroupEvent::OffsetsPending { group, producer_id, partitions } => {
             format!("* {group} {partitions} partitions pending, producer {producer_id}")
         }
+        GroupEvent::OffsetsDeleted { group, partitions } => format!("* {group} {partitions} partitions deleted"),
         GroupEvent::OffsetsExpired { group, partitions } => format!("* {group} {partitions} partitions expired"),
         GroupEvent::GroupDeleted { group } => format!("* {group} deleted"),
     }

@@ -13,6 +13,7 @@ use shore_wire::messages::describe_groups_response::DescribedGroup;
 use shore_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use shore_wire::messages::leave_group_request::MemberIdentity;
 use shore_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use shore_wire::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use shore_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -21,10 +22,11 @@ use shore_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use shore_wire::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
 use shore_wire::messages::txn_offset_commit_response::TxnOffsetCommitResponsePartition;
 use shore_wire::messages::{
-    DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, StrBytes, SyncGroupRequest,
-    SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse, Uuid,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, StrBytes, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse, Uuid,
 };
 use shore_wire::records::group::GroupRecord;
 
@@ -152,6 +154,17 @@ pub fn request(line: &Line<'_>, names: &Names) -> Option<(ApiKey, i16, Frame)> {
             request.states_filter = filter("states");
             request.types_filter = filter("types");
             (ApiKey::ListGroups, v, encode(frame::encode_request(1, client, v, &request)))
+        }
+        "delete-groups" => {
+            let v = version(2);
+            let mut request = DeleteGroupsRequest::default();
+            let name = |id: &&str| if *id == "-" { StrBytes::default() } else { StrBytes::from(*id) };
+            request.groups_names = line.words[2..].iter().map(name).collect();
+            (ApiKey::DeleteGroups, v, encode(frame::encode_request(1, client, v, &request)))
+        }
+        "delete-offsets" => {
+            let v = version(0);
+            (ApiKey::OffsetDelete, v, encode(frame::encode_request(1, client, v, &delete_offsets(line))))
         }
         _ => return None,
     })
@@ -352,6 +365,27 @@ fn fetch(line: &Line<'_>, names: &Names, version: i16) -> OffsetFetchRequest {
     request
 }
 
+/// `delete-offsets REQUEST GROUP topic:0 topic:1`
+fn delete_offsets(line: &Line<'_>) -> OffsetDeleteRequest {
+    let mut request = OffsetDeleteRequest::default();
+    request.group_id = group(line);
+    for word in &line.words[3..] {
+        let (name, index) = word.split_once(':').unwrap_or_else(|| panic!("{word} is no partition"));
+        let mut partition = OffsetDeleteRequestPartition::default();
+        partition.partition_index = number(index);
+        match request.topics.last_mut().filter(|last| last.name.as_str() == name) {
+            Some(last) => last.partitions.push(partition),
+            None => {
+                let mut topic = OffsetDeleteRequestTopic::default();
+                topic.name = name.into();
+                topic.partitions.push(partition);
+                request.topics.push(topic);
+            }
+        }
+    }
+    request
+}
+
 fn group(line: &Line<'_>) -> StrBytes {
     if line.word(2) == "-" { StrBytes::default() } else { line.word(2).into() }
 }
@@ -398,6 +432,11 @@ pub fn response(api: ApiKey, version: i16, frame: Bytes, names: &mut Names) -> S
             })
         }
         ApiKey::ListGroups => frame::decode_response(frame, version).map(|(_, body)| show_list(&body)),
+        ApiKey::DeleteGroups => frame::decode_response(frame, version).map(|(_, body): (_, DeleteGroupsResponse)| {
+            let show = |id: &str, code| format!("{} {}", if id.is_empty() { "-" } else { id }, error(code));
+            join_all(body.results.iter().map(|result| show(&result.group_id, result.error_code)))
+        }),
+        ApiKey::OffsetDelete => frame::decode_response(frame, version).map(|(_, body)| show_offset_delete(&body)),
         other => panic!("{other:?} is no group API"),
     };
     decoded.unwrap_or_else(|error| panic!("{api:?} v{version}: {error}"))
@@ -516,6 +555,17 @@ fn show_offset(topic: &str, offset: &OffsetFetchResponsePartitions) -> String {
         line += &format!(" {}", error(offset.error_code));
     }
     line
+}
+
+fn show_offset_delete(body: &OffsetDeleteResponse) -> String {
+    if body.error_code != 0 {
+        return error(body.error_code);
+    }
+    join_all(body.topics.iter().flat_map(|topic| {
+        let name = topic.name.as_str();
+        let show = move |index: i32, code| format!("{name}:{index} {}", error(code));
+        topic.partitions.iter().map(move |result| show(result.partition_index, result.error_code))
+    }))
 }
 
 fn show_described(group: &DescribedGroup, names: &mut Names) -> String {
