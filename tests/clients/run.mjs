@@ -47,10 +47,10 @@ const CLIENTS = {
   },
   java: {
     needs: ['java', 'javac', 'mvn'],
-    locks: ['pom.xml', 'Life.java', 'Transactions.java', 'Tools.java'],
+    locks: ['pom.xml', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java'],
     install: home => {
       sh(home, 'mvn', ['-q', '-B', '-f', 'pom.xml', 'dependency:copy-dependencies', '-DoutputDirectory=lib'])
-      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'Transactions.java', 'Tools.java'])
+      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java'])
     },
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Life']],
   },
@@ -63,6 +63,15 @@ const CLIENTS = {
     folder: 'java',
     needs: ['java', 'javac', 'mvn'],
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Tools']],
+  },
+  'java-log': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn', 'cargo'],
+    command: home => {
+      sh(HERE, 'cargo', ['build', '--release', '--quiet', '-p', 'shore', '--example', 'compaction'])
+      const example = join(TARGET, 'release/examples/compaction')
+      return ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'LogFiles', example]]
+    },
   },
   'franz-go': {
     needs: ['go'],

@@ -95,6 +95,10 @@ enum Small {
     LastTime {
         segment: usize,
     },
+    /// The first header of a closed segment, of which compaction wants the timestamp.
+    First {
+        segment: usize,
+    },
     Aborted {
         segment: usize,
     },
@@ -324,6 +328,10 @@ impl Recovery {
         }
         let last = self.log.segments.len() - 1;
         for (segment, held) in self.log.segments[..last].iter().enumerate() {
+            if self.log.config.cleanup_policy.compact && held.size > 0 {
+                let file = Kind::Log.file(dir, held.base_offset);
+                reads.push((Small::First { segment }, ReadRange { file, position: 0, len: BATCH_HEADER as u64 }));
+            }
             if let Indexes::OnDisk { times_len, .. } = held.indexes {
                 let file = Kind::TimeIndex.file(dir, held.base_offset);
                 let len = TimeEntry::LEN as u64;
@@ -364,6 +372,10 @@ impl Recovery {
                     }
                     Err(_) => self.rescan_from = self.rescan_from.min(segment.base_offset),
                 }
+            }
+            Small::First { segment } => {
+                let first = bytes.first_chunk().and_then(BatchHeader::parse);
+                Arc::make_mut(&mut self.log.segments[segment]).first_timestamp = first.map(|first| first.max_timestamp);
             }
             Small::Aborted { segment } => self.feed_aborted(segment, bytes),
             Small::ActiveOffsets => self.active_offsets = Some(bytes),

@@ -282,6 +282,10 @@ fn a_log_is_cleaned_when_enough_of_it_is_dirty_or_has_been_for_too_long() {
     assert!(dirt.is_enough(ratio - 1) && !dirt.is_enough(ratio + 1));
     let late = disk.log.dirt(Some(cleaned.to), at(1005)).expect("compacted");
     assert!(late.is_overdue && late.is_enough(1_000_000_000));
+    let again = disk.reopened().0.log;
+    let overdue = |now| again.dirt(Some(cleaned.to), now).map(|dirt| dirt.is_overdue);
+    // The recovered log is not committed yet, but what is overdue is known.
+    assert_eq!((overdue(at(1004)), overdue(at(1005))), (Some(false), Some(true)));
 }
 
 #[test]
