@@ -3,8 +3,8 @@
 //
 //     node tests/wire/record.mjs LISTEN-PORT BROKER-HOST:PORT NAME CAPTION
 //
-// Sits between them as a proxy (the broker has to advertise LISTEN-PORT) and keeps the first small frame of each API,
-// version and direction in tests/wire/NAME.hex. Ends with Ctrl-C.
+// Sits between them as a proxy (the broker has to advertise LISTEN-PORT) and keeps the longest small frame of each API,
+// version, direction and codec in tests/wire/NAME.hex. Ends with Ctrl-C.
 import { createServer, connect } from 'node:net'
 import { writeFileSync } from 'node:fs'
 
@@ -19,10 +19,20 @@ const LONGEST = 2500
 const kept = new Map()
 
 function keep(key, version, direction, frame) {
-  const id = `${String(key).padStart(2, '0')} v${String(version).padStart(2, '0')} ${direction}`
+  const codec = codecOf(frame)
+  const id = `${String(key).padStart(2, '0')} v${String(version).padStart(2, '0')} ${direction} ${codec}`
   const old = kept.get(id)
   // A later, longer frame says more than an empty first answer.
   if (frame.length <= LONGEST && (!old || old.length < frame.length)) kept.set(id, frame)
+}
+
+/** The codec of the first thing that looks like a record batch: its length lies within the frame, its format is 2. */
+function codecOf(frame) {
+  for (let at = 0; at + 61 <= frame.length; at++) {
+    const length = frame.readInt32BE(at + 8)
+    if (frame[at + 16] === 2 && frame[at + 21] === 0 && length >= 49 && at + 12 + length <= frame.length) return frame[at + 22] & 7
+  }
+  return 'none'
 }
 
 function splitter(onFrame) {
@@ -57,7 +67,9 @@ createServer(client => {
 
 process.on('SIGINT', () => {
   const lines = [`# ${caption}`, '# One frame a line, without its length: API key, version, direction, bytes.']
-  for (const id of [...kept.keys()].sort()) lines.push(`${id} ${kept.get(id).toString('hex')}`)
+  for (const id of [...kept.keys()].sort()) {
+    lines.push(`${id.split(' ').slice(0, 3).join(' ')} ${kept.get(id).toString('hex')}`)
+  }
   writeFileSync(new URL(`${name}.hex`, import.meta.url), lines.join('\n') + '\n')
   console.log(`${kept.size} frames in tests/wire/${name}.hex`)
   process.exit(0)

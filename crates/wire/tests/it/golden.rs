@@ -2,9 +2,10 @@
 //! they are the same bytes.
 
 use bytes::Bytes;
+use shore_base::collections::BTreeSet;
 use shore_wire::api::{ApiKey, Versions};
 use shore_wire::batch::batches;
-use shore_wire::compress::MAX_INFLATED;
+use shore_wire::compress::{Codec, MAX_INFLATED};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{
     decode_request, decode_request_head, decode_response, encode_request, encode_response, response_correlation_id,
@@ -58,12 +59,15 @@ fn every_frame_comes_back_byte_for_byte() {
 
 #[test]
 fn every_batch_in_them_is_sound() {
+    // Which codecs were sent in requests, and which in responses.
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
     let mut count = 0;
     for golden in frames() {
         for (place, records) in record_sets(&golden) {
             for batch in batches(&records) {
                 let batch = batch.expect(&place);
                 assert!(batch.crc_matches(), "{place}");
+                seen[usize::from(golden.is_request)].insert(batch.codec().expect(&place));
                 let records = batch.records(MAX_INFLATED).expect(&place);
                 let offsets = records.iter().map(|record| record.expect(&place).offset);
                 assert!(offsets.eq(batch.base_offset()..batch.next_offset()), "{place}");
@@ -71,7 +75,9 @@ fn every_batch_in_them_is_sound() {
             }
         }
     }
-    assert!(count >= 12, "only {count} batches in tests/wire");
+    let all = BTreeSet::from([Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]);
+    assert_eq!(seen, [all.clone(), all]);
+    assert!(count >= 20, "only {count} batches in tests/wire");
 }
 
 /// What a frame carries to or from partitions.
