@@ -47,10 +47,10 @@ const CLIENTS = {
   },
   java: {
     needs: ['java', 'javac', 'mvn'],
-    locks: ['pom.xml', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java'],
+    locks: ['pom.xml', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java', 'Groups.java'],
     install: home => {
       sh(home, 'mvn', ['-q', '-B', '-f', 'pom.xml', 'dependency:copy-dependencies', '-DoutputDirectory=lib'])
-      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java'])
+      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java', 'Groups.java'])
     },
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Life']],
   },
@@ -72,6 +72,11 @@ const CLIENTS = {
       const example = join(TARGET, 'release/examples/compaction')
       return ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'LogFiles', example]]
     },
+  },
+  'java-groups': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn'],
+    command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Groups']],
   },
   'franz-go': {
     needs: ['go'],
