@@ -1,5 +1,7 @@
 //! Topics: created, described, deleted, refused.
 
+use shore_base::Duration;
+use shore_log::storage::{FileName, ReadRange};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use shore_wire::messages::delete_topics_request::DeleteTopicState;
@@ -11,7 +13,7 @@ use shore_wire::messages::{
     offset_for_leader_epoch_request,
 };
 
-use crate::harness::Server;
+use crate::harness::{Disk, Server};
 
 #[test]
 fn a_topic_is_there_as_soon_as_its_creation_is_answered() {
@@ -317,4 +319,37 @@ fn records_are_deleted_up_to_an_offset() {
     let mut server = server.restart();
     assert_eq!(delete_records(&mut server, 2, "orders", 0, 0), (2, 0));
     assert_eq!(delete_records(&mut server, 2, "orders", 0, -1), (3, 0));
+}
+
+#[test]
+fn where_a_log_begins_is_on_disk_with_the_answer_and_gone_with_its_topic() {
+    let checkpoint = |server: &Server| {
+        let file = FileName::from("n1/d0/log-start-offset-checkpoint");
+        let bytes = server.store.read(&ReadRange { file, position: 0, len: 1 << 10 }).expect("it was written");
+        String::from_utf8(bytes.to_vec()).expect("text")
+    };
+    let mut server = Server::start();
+    server.create_topic("orders", 2, &[]);
+    server.produce("orders", 0, &["a", "b", "c"]);
+    server.produce("orders", 1, &["d"]);
+    assert_eq!(delete_records(&mut server, 2, "orders", 0, 2), (2, 0));
+    assert_eq!(checkpoint(&server), "0\n1\norders 0 2\n");
+    let mut server = server.crash();
+    assert_eq!(delete_records(&mut server, 2, "orders", 0, 0), (2, 0));
+    server.set_disk(Disk::Fails);
+    delete_records(&mut server, 2, "orders", 1, 1);
+    assert_eq!(checkpoint(&server), "0\n1\norders 0 2\n");
+    server.set_disk(Disk::Works);
+    server.advance(Duration::from_secs(2));
+    assert_eq!(checkpoint(&server), "0\n2\norders 0 2\norders 1 1\n", "written again when the disk has healed");
+
+    let mut request = DeleteTopicsRequest::default();
+    request.topic_names = vec!["orders".into()];
+    request.timeout_ms = 1_000;
+    server.ask(3, &request);
+    assert_eq!(checkpoint(&server), "0\n0\n");
+    server.create_topic("orders", 2, &[]);
+    server.produce("orders", 0, &["e"]);
+    let mut server = server.crash();
+    assert_eq!(delete_records(&mut server, 2, "orders", 0, 0), (0, 0));
 }
