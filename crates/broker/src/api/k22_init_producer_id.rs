@@ -32,7 +32,7 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     let is_refused = request.transactional_id.as_deref() == Some("");
     if broker.producer_ids.is_empty() && !is_refused {
         broker.parked.insert(ctx.id, Parked::ProducerId(ParkedProducerId { ctx, request }));
-        broker.ask_for_producer_ids();
+        broker.restock_producer_ids();
         return Ok(Served::Parked);
     }
     Ok(init(broker, ctx, request))
@@ -64,9 +64,13 @@ fn answer(ctx: &RequestContext, id: Result<i64, ErrorCode>) -> Frame {
 }
 
 impl Broker {
-    pub(super) fn ask_for_producer_ids(&mut self) {
-        let waiting = self.parked.values().filter(|parked| matches!(parked, Parked::ProducerId(_))).count();
-        let Some(epoch) = self.epoch().filter(|_| waiting == 1) else { return };
+    /// Asks for a block of ids when the last one is used up: a producer whose epochs are used up comes
+    /// back for a new id.
+    pub(crate) fn restock_producer_ids(&mut self) {
+        let Some(epoch) = self.epoch().filter(|_| self.producer_ids.is_empty() && !self.asks_for_producer_ids) else {
+            return;
+        };
+        self.asks_for_producer_ids = true;
         let mut request = AllocateProducerIdsRequest::default();
         request.broker_id = self.id();
         request.broker_epoch = epoch;
@@ -76,6 +80,7 @@ impl Broker {
 
     /// The controller gave a block of ids, or could not.
     pub(crate) fn producer_ids_allocated(&mut self, version: i16, response: Bytes) {
+        self.asks_for_producer_ids = false;
         let block = shore_wire::frame::decode_response::<AllocateProducerIdsResponse>(response, version);
         let is_given = match block {
             Ok((_, block)) if block.error_code == 0 => {

@@ -14,9 +14,6 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     broker.ask_transactions(ctx, |transactions, now, wall, ids| {
         transactions.end_txn(now, wall, caller, &request, ids);
     });
-    if broker.producer_ids.is_empty() {
-        // A producer whose epochs are used up comes back for a new id.
-        broker.ask_for_producer_ids();
-    }
+    broker.restock_producer_ids();
     Ok(Served::Parked)
 }

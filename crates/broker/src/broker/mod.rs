@@ -73,6 +73,8 @@ pub(crate) struct Broker {
     timers: BTreeSet<(Instant, Timer)>,
     /// Producer ids that the controller gave to this broker.
     pub producer_ids: std::ops::Range<i64>,
+    /// Whether it was asked for more.
+    pub asks_for_producer_ids: bool,
     /// Topics whose creation was asked for and is under way.
     pub creating: BTreeSet<String>,
     /// Where retention goes on, while a round of it is under way.
@@ -222,6 +224,7 @@ impl Broker {
             parked: BTreeMap::new(),
             timers: BTreeSet::new(),
             producer_ids: 0..0,
+            asks_for_producer_ids: false,
             creating: BTreeSet::new(),
             maintained: None,
             grown: 0,

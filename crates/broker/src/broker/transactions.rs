@@ -74,17 +74,22 @@ impl Broker {
         if self.transactions.next_wake().is_some_and(|(at, _)| at <= self.now) {
             self.transactions.wake(self.now, self.wall, &mut self.producer_ids);
             self.drain_transactions();
+            self.restock_producer_ids();
         }
     }
 
-    /// Sends markers to the leaders of their partitions. A partition that is not there any more needs none.
+    /// Sends markers to the leaders of their partitions. A partition that is not there any more needs none;
+    /// one without a leader is tried again.
     fn send_markers(&mut self, markers: Markers) {
         let mut by_leader: BTreeMap<i32, Markers> = BTreeMap::new();
-        let mut gone = Vec::new();
+        let mut settled = Vec::new();
         for (topic, partition) in &markers.partitions {
             let record = self.image.topic_id(topic).and_then(|id| self.image.partition(id, *partition));
             match record {
-                None => gone.push((topic.clone(), *partition, ErrorCode::None)),
+                None => settled.push((topic.clone(), *partition, ErrorCode::None)),
+                Some(record) if !self.image.brokers.contains_key(&record.leader) => {
+                    settled.push((topic.clone(), *partition, ErrorCode::NotLeaderOrFollower));
+                }
                 Some(record) => by_leader
                     .entry(record.leader)
                     .or_insert_with(|| Markers { partitions: Vec::new(), ..markers.clone() })
@@ -98,8 +103,8 @@ impl Broker {
             let node = self.id();
             self.peers.to(leader).send(node, MARKERS_VERSION, &request, Asked::Markers(markers));
         }
-        if !gone.is_empty() {
-            self.transactions.markers_answered(self.now, self.wall, &markers, gone);
+        if !settled.is_empty() {
+            self.transactions.markers_answered(self.now, self.wall, &markers, settled);
         }
     }
 

@@ -3,8 +3,11 @@
 
 use bytes::Bytes;
 use shore_base::{ConnId, Duration};
-use shore_wire::batch::{BatchOptions, BatchView, batches};
+use shore_broker::Input;
+use shore_broker::group::partition_for;
+use shore_wire::batch::{BatchBuilder, BatchOptions, BatchView, batches};
 use shore_wire::error::ErrorCode;
+use shore_wire::frame::encode_request;
 use shore_wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use shore_wire::messages::describe_producers_request::TopicRequest;
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -17,9 +20,10 @@ use shore_wire::messages::{
     ListTransactionsRequest, OffsetFetchRequest, ProduceRequest, ProduceResponse, TxnOffsetCommitRequest,
     WriteTxnMarkersRequest,
 };
+use shore_wire::records::transaction::{TransactionRecord, TransactionValue};
 
 use crate::fetch::{fetch_request, values};
-use crate::harness::{Disk, Server, batch_with, config, produce_request, produced};
+use crate::harness::{Disk, Server, WALL, batch_with, config, produce_request, produced};
 
 /// A producer as it knows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -688,4 +692,54 @@ fn a_transaction_is_known_after_a_clean_restart() {
     let mut request = fetch_request("t", 0, 0);
     request.max_wait_ms = 0;
     assert_eq!(values(&server.ask(12, &request)).len(), 3, "two records and a marker");
+}
+
+/// Writes another epoch of `x` into the coordinator's log, as only Kafka's own administrator may, and
+/// starts again.
+fn forge(mut server: Server, producer: Producer) -> Server {
+    let value = TransactionValue {
+        producer_id: producer.id,
+        previous_producer_id: producer.id,
+        next_producer_id: -1,
+        producer_epoch: producer.epoch,
+        next_producer_epoch: -1,
+        timeout_ms: 60_000,
+        status: 0,
+        partitions: None,
+        last_update_timestamp: WALL,
+        start_timestamp: -1,
+        client_transaction_version: 0,
+    };
+    let record = TransactionRecord::Transaction { transactional_id: "x".into(), value: Some(value) };
+    let (key, value) = record.encode().expect("it fits");
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(WALL, Some(&key), value.as_deref(), []);
+    let request = produce_request("__transaction_state", partition_for("x", 3), -1, batch.finish());
+    let frame = encode_request(1, Some("__admin_client"), 9, &request).expect("a request");
+    let conn = server.connect();
+    server.input(Input::Request { conn, frame: frame.body() });
+    assert_eq!(produced(&server.answer::<ProduceResponse>(conn, 9).expect("an answer").1).1, 0);
+    server.crash()
+}
+
+#[test]
+fn a_producer_whose_epochs_are_used_up_goes_on_with_another_id() {
+    let mut server = server();
+    let producer = init(&mut server, "x").expect("a producer");
+    let producer = Producer { epoch: i16::MAX - 1, ..producer };
+    let mut server = forge(server, producer);
+    assert_eq!(produce(&mut server, 0, producer, 0, &["a"]), (0, 0));
+    // All ids of the block are given out: the client is to come back while the next one is asked for.
+    let mut plain = InitProducerIdRequest::default();
+    (plain.transactional_id, plain.producer_id, plain.producer_epoch) = (None, -1, -1);
+    let given = (0..1_000).map(|_| server.ask(5, &plain).producer_id).find(|id| id % 1_000 == 999);
+    assert!(given.is_some(), "the last id of a block");
+    assert_eq!(end(&mut server, producer, true), Err(ErrorCode::CoordinatorLoadInProgress.code()));
+    let next = end(&mut server, producer, true).expect("a commit");
+    assert_eq!((next.epoch, next.id % 1_000), (0, 0));
+    assert_ne!(next.id, producer.id);
+    assert_eq!(end(&mut server, producer, true), Ok(next), "a retry");
+    assert_eq!(produce(&mut server, 0, next, 0, &["b"]), (2, 0));
+    end(&mut server, next, true).expect("a commit");
+    assert_eq!(read(&mut server, 0, 0), (vec!["a".into(), "b".into()], vec![], 4));
 }

@@ -5,6 +5,8 @@
 //! (the newest otherwise). Markers wait for `marked`; `marked t:0=NOT_ENOUGH_REPLICAS` answers one of them
 //! with an error.
 
+mod swarm;
+
 use std::ops::Range;
 use std::sync::Arc;
 
