@@ -9,4 +9,11 @@ export const EXPLAINED = [
     path: /^apiKeys\.\d+$/,
     when: (kafka, ours) => ours === undefined,
   },
+  {
+    name: 'request versions that Apache Kafka 4 dropped are advertised',
+    fidelity: 'The request versions that Apache Kafka 4 dropped are advertised and answered',
+    request: /^ApiVersions/,
+    path: /^apiKeys\.\d+\.minVersion$/,
+    when: (kafka, ours) => ours < kafka,
+  },
 ]

@@ -1,10 +1,13 @@
 //! What a batch must be to get into a log, by Kafka's rules, and how it is changed on its way in.
 
+mod messages;
+
 use bytes::Bytes;
 use shore_base::Wall;
 use shore_wire::batch::{self, BatchBuilder, BatchError, BatchOptions, BatchView, ControlKind, Record, TimestampType};
 use shore_wire::compress::Codec;
 use shore_wire::error::ErrorCode;
+use shore_wire::message_set;
 
 use crate::append::{AppendError, RecordError};
 use crate::config::{Compression, LogConfig};
@@ -71,6 +74,10 @@ pub(crate) fn leader_batch<'a>(
     now: Wall,
 ) -> Result<Checked<'a>, AppendError> {
     let partition = log.dir.base_name();
+    if from_client && let Some(0 | 1) = message_set::first_magic(records) {
+        let (batch, found) = messages::converted(&log.config, records, partition, now)?;
+        return checked(log, Source::Rebuilt(batch), found, leader_epoch, now);
+    }
     let view = only_batch(records, partition)?;
     check_envelope(&log.config, &view, from_client, partition)?;
     let found = check_records(&log.config, &view, partition, now)?;
@@ -85,8 +92,20 @@ pub(crate) fn leader_batch<'a>(
     } else {
         Source::AsSent(view.bytes())
     };
+    checked(log, bytes, found, leader_epoch, now)
+}
+
+/// How a batch that passed every check is stored.
+fn checked<'a>(
+    log: &Log,
+    bytes: Source<'a>,
+    found: Found,
+    leader_epoch: i32,
+    now: Wall,
+) -> Result<Checked<'a>, AppendError> {
+    let partition = log.dir.base_name();
     let mut header = header_of(&bytes).ok_or_else(|| corrupt(partition))?;
-    if rebuild && header.size > log.config.max_message_bytes {
+    if matches!(bytes, Source::Rebuilt(_)) && header.size > log.config.max_message_bytes {
         return Err(too_large(header.size, partition, log.config.max_message_bytes));
     }
     let stamp = log.config.timestamp_type == TimestampType::LogAppendTime;
@@ -184,21 +203,21 @@ struct Found {
     marker: Option<EndMarker>,
 }
 
+/// The records that are refused, while others may be too.
+#[derive(Default)]
+struct Refused {
+    errors: Vec<RecordError>,
+    bad_timestamp: bool,
+}
+
 fn check_records(config: &LogConfig, view: &BatchView<'_>, partition: &str, now: Wall) -> Result<Found, AppendError> {
     let stamped = view.timestamp_type() == TimestampType::LogAppendTime;
     let mut found = Found { count: 0, max_timestamp: -1, offsets_in_order: true, marker: None };
-    let mut errors = Vec::new();
-    let mut bad_timestamp = false;
+    let mut refused = Refused::default();
     let records = view.records(INFLATED_MAX).map_err(|error| unreadable(&error, partition))?;
     for record in &records {
         let record = record.map_err(|error| unreadable(&error, partition))?;
-        if config.cleanup_policy.compact && record.key.is_none() {
-            let message = format!("Compacted topic cannot accept message without key in topic partition {partition}");
-            errors.push(RecordError { index: found.count, message });
-        } else if let Some(message) = check_timestamp(config, &record, stamped, now) {
-            bad_timestamp = true;
-            errors.push(RecordError { index: found.count, message });
-        }
+        refused.check(config, &record, found.count, stamped, partition, now);
         if view.is_control() && found.count == 0 {
             found.marker = end_marker(&record);
         }
@@ -206,21 +225,48 @@ fn check_records(config: &LogConfig, view: &BatchView<'_>, partition: &str, now:
         found.max_timestamp = found.max_timestamp.max(record.timestamp);
         found.count += 1;
     }
-    if errors.is_empty() {
-        return Ok(found);
+    refused.finish()?;
+    Ok(found)
+}
+
+impl Refused {
+    #[inline]
+    fn check(
+        &mut self,
+        config: &LogConfig,
+        record: &Record<'_>,
+        index: i32,
+        stamped: bool,
+        partition: &str,
+        now: Wall,
+    ) {
+        if config.cleanup_policy.compact && record.key.is_none() {
+            let message = format!("Compacted topic cannot accept message without key in topic partition {partition}");
+            self.errors.push(RecordError { index, message });
+        } else if let Some(message) = check_timestamp(config, record, stamped, now) {
+            self.bad_timestamp = true;
+            self.errors.push(RecordError { index, message });
+        }
     }
-    let (code, message) = if bad_timestamp {
-        (ErrorCode::InvalidTimestamp, "One or more records have been rejected due to invalid timestamp".to_owned())
-    } else {
-        let shown: Vec<String> = errors.iter().take(3).map(RecordError::to_string).collect();
-        let message = format!(
-            "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{}]",
-            errors.len(),
-            shown.join(", ")
-        );
-        (ErrorCode::InvalidRecord, message)
-    };
-    Err(AppendError { code, message, records: errors })
+
+    fn finish(self) -> Result<(), AppendError> {
+        let Self { errors, bad_timestamp } = self;
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let (code, message) = if bad_timestamp {
+            (ErrorCode::InvalidTimestamp, "One or more records have been rejected due to invalid timestamp".to_owned())
+        } else {
+            let shown: Vec<String> = errors.iter().take(3).map(RecordError::to_string).collect();
+            let message = format!(
+                "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{}]",
+                errors.len(),
+                shown.join(", ")
+            );
+            (ErrorCode::InvalidRecord, message)
+        };
+        Err(AppendError { code, message, records: errors })
+    }
 }
 
 fn check_timestamp(config: &LogConfig, record: &Record<'_>, stamped: bool, now: Wall) -> Option<String> {

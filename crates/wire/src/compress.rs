@@ -105,6 +105,23 @@ impl Codec {
         }
     }
 
+    /// As [`Codec::compress`], for messages of format 0: their LZ4 has another checksum of its header.
+    pub(crate) fn compress_format_0(self, bytes: &[u8]) -> Result<Vec<u8>, CompressError> {
+        let mut compressed = self.compress(bytes, None)?;
+        if self == Self::Lz4 {
+            lz4::break_checksum(&mut compressed);
+        }
+        Ok(compressed)
+    }
+
+    /// Likewise the other way: some clients wrote the one checksum, some the other, so none is looked at.
+    pub(crate) fn decompress_format_0(self, bytes: &[u8], cap: usize) -> Result<Vec<u8>, CompressError> {
+        match self {
+            Self::Lz4 => lz4::decompress(bytes, cap, true),
+            _ => self.decompress(bytes, cap),
+        }
+    }
+
     /// Inflates `bytes` to at most `cap` bytes. No more is allocated than `bytes` can be worth.
     pub fn decompress(self, bytes: &[u8], cap: usize) -> Result<Vec<u8>, CompressError> {
         match self {
@@ -112,7 +129,7 @@ impl Codec {
             Self::None => Ok(bytes.to_vec()),
             Self::Gzip => gzip::decompress(bytes, cap),
             Self::Snappy => snappy::decompress(bytes, cap),
-            Self::Lz4 => lz4::decompress(bytes, cap),
+            Self::Lz4 => lz4::decompress(bytes, cap, false),
             Self::Zstd => zstd::decompress(bytes, cap),
         }
     }

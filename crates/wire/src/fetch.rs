@@ -8,9 +8,10 @@ use crate::error::ErrorCode;
 use crate::frame::{Frame, LENGTH_PREFIX, response_head};
 use crate::messages::{StrBytes, Uuid};
 
-/// A Fetch response of versions 4 to 18 on its way to a frame.
+/// A Fetch response of versions 0 to 18 on its way to a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FetchResponseBuilder {
+    /// Version 1 on.
     pub throttle_time_ms: i32,
     /// Version 7 on.
     pub error: ErrorCode,
@@ -35,6 +36,7 @@ pub struct FetchedPartition {
     pub partition: i32,
     pub error: ErrorCode,
     pub high_watermark: i64,
+    /// Version 4 on.
     pub last_stable_offset: i64,
     /// Version 5 on.
     pub log_start_offset: i64,
@@ -44,7 +46,7 @@ pub struct FetchedPartition {
     pub current_leader: Option<CurrentLeader>,
     /// The snapshot to fetch instead: version 12 on.
     pub snapshot_id: Option<EpochEnd>,
-    /// `None` is null: the reader did not ask for committed records only.
+    /// `None` is null: the reader did not ask for committed records only. Version 4 on.
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// -1 is none: version 11 on.
     pub preferred_read_replica: i32,
@@ -102,7 +104,9 @@ impl FetchResponseBuilder {
         let flexible = ApiKey::Fetch.is_flexible(version);
         let mut frame = FrameWriter { head: response_head(ApiKey::Fetch, correlation_id, version), parts: Vec::new() };
         let head = &mut frame.head;
-        head.i32(self.throttle_time_ms);
+        if version >= 1 {
+            head.i32(self.throttle_time_ms);
+        }
         if version >= 7 {
             head.i16(self.error.code());
             head.i32(self.session_id);
@@ -148,17 +152,19 @@ fn write_partition(frame: &mut FrameWriter, partition: FetchedPartition, version
     head.i32(partition.partition);
     head.i16(partition.error.code());
     head.i64(partition.high_watermark);
-    head.i64(partition.last_stable_offset);
+    if version >= 4 {
+        head.i64(partition.last_stable_offset);
+    }
     if version >= 5 {
         head.i64(partition.log_start_offset);
     }
     let aborted = partition.aborted_transactions.as_deref();
     if flexible {
         head.compact_nullable_array_len(aborted.map(<[_]>::len));
-    } else {
+    } else if version >= 4 {
         head.nullable_array_len(aborted.map(<[_]>::len));
     }
-    for transaction in aborted.unwrap_or_default() {
+    for transaction in aborted.filter(|_| version >= 4).unwrap_or_default() {
         head.i64(transaction.producer_id);
         head.i64(transaction.first_offset);
         if flexible {

@@ -14,10 +14,13 @@ use kafka_wire_core::{ApiVersion, DecodeLimits, Decoder, Encoder, KafkaDecode, K
 
 use crate::api::{ApiKey, request_header_version, response_header_version};
 use crate::codec::{Reader, Writer};
+use crate::dropped;
 use crate::messages::{KafkaRequest, KafkaResponse};
 
 /// The bytes of a frame's length prefix.
 pub const LENGTH_PREFIX: usize = 4;
+/// The bytes of a response's head where it has no tagged fields.
+const CORRELATION_ID: usize = 4;
 
 /// A whole request or response with its length prefix, as a list of slices that are written out
 /// together: record bytes stand in it where they already lie.
@@ -105,9 +108,10 @@ pub fn decode_request_head(frame: &Bytes) -> Result<(RequestHead, Bytes), Decode
     Ok((RequestHead { api_key, api_version, correlation_id, client_id }, body))
 }
 
-/// Reads a request's body and refuses bytes after its end.
+/// Reads a request's body and refuses bytes after its end. The version may be one that Apache Kafka 4 dropped.
 pub fn decode_request<M: KafkaRequest>(body: Bytes, version: i16) -> Result<M, DecodeError> {
-    decode_message(body, version)
+    let api = M::API_KEY.value();
+    decode_message(dropped::rewrite_request(api, version, body)?, dropped::kept_version(api, version))
 }
 
 /// Writes a request with its head.
@@ -161,14 +165,23 @@ fn request_head(
     Ok(head)
 }
 
-/// Writes a response with its head.
+/// Writes a response with its head. The version may be one that Apache Kafka 4 dropped.
 pub fn encode_response<M: KafkaResponse>(
     correlation_id: i32,
     version: i16,
     response: &M,
 ) -> Result<Frame, EncodeError> {
     let api = ApiKey::from_key(M::API_KEY.value()).expect("every message's key is known");
-    encode_message(response_head(api, correlation_id, version), version, response)
+    let kept = dropped::kept_version(api.key(), version);
+    let frame = encode_message(response_head(api, correlation_id, kept), kept, response)?;
+    if kept == version { Ok(frame) } else { as_dropped(api, correlation_id, version, &frame) }
+}
+
+/// A response of the oldest version that was kept, in one that was dropped.
+fn as_dropped(api: ApiKey, correlation_id: i32, version: i16, frame: &Frame) -> Result<Frame, EncodeError> {
+    let body = &frame.body()[CORRELATION_ID..];
+    let rewritten = dropped::rewrite_response(api.key(), version, body).expect("a version that was dropped");
+    response_with_body(api, correlation_id, version, &rewritten)
 }
 
 /// A response whose body is passed on as it came.

@@ -1,6 +1,7 @@
 //! Produce (0): batches into partitions.
 //!
-//! Exactly one batch of format 2 per partition. acks=0 has no response, and an error closes the
+//! Exactly one batch of format 2 per partition. Versions 0 to 2 bring message sets of formats 0 and 1, which the log
+//! makes a batch of; none at all is no error there. acks=0 has no response, and an error closes the
 //! connection; acks=1 and acks=-1 wait until the batch is durable, which with a single replica is the
 //! same. Topics are named up to version 12 and given by id from 13 on; zstd needs version 7.
 //!
@@ -14,6 +15,7 @@ use shore_wire::batch::BatchView;
 use shore_wire::codec::DecodeError;
 use shore_wire::compress::Codec;
 use shore_wire::error::ErrorCode;
+use shore_wire::message_set;
 use shore_wire::messages::produce_request::PartitionProduceData;
 use shore_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -146,7 +148,7 @@ fn append(
     verified: &Verified,
 ) -> Result<Done, Refusal> {
     let id = PartitionId { topic, partition: data.index };
-    let records = data.records.as_deref().unwrap_or_default();
+    let records = data.records.as_deref().ok_or(Refusal::of(ErrorCode::InvalidRecord))?;
     check_batch(ctx, records)?;
     let guard = match verified.get(&id) {
         Some(Ok(guard)) => *guard,
@@ -157,6 +159,10 @@ fn append(
     let partition = broker.leading_mut(id).map_err(Refusal::of)?;
     if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
+    }
+    if ctx.api_version < BATCHES_VERSION && message_set::is_torn(records) {
+        let log_start_offset = partition.log.start_offset();
+        return Ok(Done { id, base_offset: -1, end: 0, log_append_time: -1, log_start_offset });
     }
     let appended = partition.append_produced(records, guard, wall);
     let log_start_offset = partition.log.start_offset();
@@ -189,23 +195,27 @@ fn append(
 
 /// What depends on the request, before the log checks the batch itself.
 pub(super) fn check_batch(ctx: &RequestContext, records: &[u8]) -> Result<(), Refusal> {
-    if records.is_empty() {
-        return Err(Refusal::of(ErrorCode::InvalidRecord));
-    }
-    if let Some(magic) = records.get(MAGIC_POSITION).map(|&byte| byte as i8).filter(|magic| !(0..=2).contains(magic)) {
-        let message = format!("Invalid magic found in record: {magic}");
-        return Err(Refusal { message: Some(message), ..Refusal::of(ErrorCode::CorruptMessage) });
+    let takes_messages = ctx.api_version < BATCHES_VERSION;
+    match message_set::first_magic(records) {
+        None if records.is_empty() && !takes_messages => return Err(Refusal::of(ErrorCode::InvalidRecord)),
+        Some(0 | 1) if takes_messages => return Ok(()),
+        Some(0 | 1) if !message_set::is_torn(records) => return Err(Refusal::of(ErrorCode::InvalidRecord)),
+        None | Some(0..=2) => {}
+        Some(magic) => {
+            let message = format!("Invalid magic found in record: {magic}");
+            return Err(Refusal { message: Some(message), ..Refusal::of(ErrorCode::CorruptMessage) });
+        }
     }
     // What is no batch is the log's to refuse.
     let Ok(batch) = BatchView::parse(records) else { return Ok(()) };
-    if ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) {
+    if !takes_messages && ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) {
         return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
     }
     Ok(())
 }
 
-/// Where a batch, as a message of the old formats, says which format it has.
-const MAGIC_POSITION: usize = 16;
+/// Before this version there were no batches. A client may send one all the same.
+const BATCHES_VERSION: i16 = 3;
 
 /// Why a partition got nothing.
 pub(super) struct Refusal {

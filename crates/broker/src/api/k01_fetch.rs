@@ -1,8 +1,11 @@
 //! Fetch (1): records from partitions, waiting for them if there are not enough.
 //!
 //! An answer waits until `min_bytes` can be had, an error is known, or `max_wait_ms` has passed. The
-//! first batch of the first partition that has one is given whole, whatever the limits. From version 13
-//! on topics are given by id.
+//! first batch of the first partition that has one is given whole, whatever the limits (from version 3 on). From
+//! version 13 on topics are given by id.
+//!
+//! Versions 0 and 1 get message sets of format 0, versions 2 and 3 of format 1. They are made when the answer is
+//! written, one partition after the other.
 
 use bytes::Bytes;
 use shore_base::{Duration, Instant};
@@ -13,6 +16,7 @@ use shore_wire::error::ErrorCode;
 use shore_wire::fetch::{
     AbortedTransaction, CurrentLeader, EpochEnd, FetchResponseBuilder, FetchedPartition, FetchedTopic, NodeEndpoint,
 };
+use shore_wire::message_set::{DownConvertError, down_convert};
 use shore_wire::messages::FetchRequest;
 
 use super::{RequestContext, RequestId, Served, text, to_wire};
@@ -172,10 +176,10 @@ impl Broker {
         let (mut bytes, mut has_error) = (0, false);
         for wanted in wanted {
             let left = parked.max_bytes.saturating_sub(bytes);
+            let whole = bytes == 0 && parked.ctx.api_version >= WHOLE_BATCH_VERSION;
             let read = self.fetched_id(wanted).and_then(|id| Ok((id, self.leading(id)?)));
             let answer = match read {
-                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, bytes == 0)
-                {
+                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, whole) {
                     Ok(answer) => answer,
                     Err(ranges) => {
                         loads.extend(ranges.into_iter().map(|range| (id, range)));
@@ -194,8 +198,13 @@ impl Broker {
         if loads.is_empty() { Reading::Done { answers, bytes: bytes as u64, has_error } } else { Reading::Load(loads) }
     }
 
-    fn answer_fetch(&mut self, parked: &ParkedFetch, answers: Vec<FetchedPartition>) {
+    fn answer_fetch(&mut self, parked: &ParkedFetch, mut answers: Vec<FetchedPartition>) {
         let wanted = parked.session.wanted();
+        if parked.ctx.api_version < BATCHES_VERSION {
+            for (answer, wanted) in answers.iter_mut().zip(wanted) {
+                convert(answer, wanted, parked.ctx.api_version);
+            }
+        }
         // Each with its place, from which its topic is known.
         let mut answers: Vec<(usize, FetchedPartition)> = answers.into_iter().enumerate().collect();
         let verdict = self.sessions.finish(self.now, &parked.session, &mut answers, |(_, answer)| Answered {
@@ -235,6 +244,28 @@ impl Broker {
         }
         let frame = response.finish(parked.ctx.correlation_id, parked.ctx.api_version);
         self.respond(parked.ctx.id, frame);
+    }
+}
+
+/// From this version on one batch may be larger than any limit.
+const WHOLE_BATCH_VERSION: i16 = 3;
+/// Before this version there were no batches.
+const BATCHES_VERSION: i16 = 4;
+/// Before this version messages had no timestamps.
+const TIMESTAMPS_VERSION: i16 = 2;
+
+/// Makes a message set of a partition's batches.
+fn convert(answer: &mut FetchedPartition, wanted: &Wanted, version: i16) {
+    let batches = match &mut answer.records[..] {
+        [] => return,
+        [slice] => std::mem::take(slice),
+        slices => slices.concat().into(),
+    };
+    let magic = i8::from(version >= TIMESTAMPS_VERSION);
+    match down_convert(&batches, magic, wanted.fetch_offset) {
+        Ok(messages) => answer.records = vec![messages.into()],
+        Err(DownConvertError::Zstd) => *answer = refused(wanted.partition, ErrorCode::UnsupportedCompressionType),
+        Err(DownConvertError::Batch(_)) => *answer = refused(wanted.partition, ErrorCode::CorruptMessage),
     }
 }
 

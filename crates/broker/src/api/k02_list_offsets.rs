@@ -3,14 +3,17 @@
 //! Special timestamps: -1 latest (the last stable offset for read_committed), -2 earliest, -3 the record
 //! with the largest timestamp (version 7 on), -4 earliest on the broker's disk (8 on), -5 latest in the
 //! remote tier (9 on), -6 earliest not yet copied there (11 on); there is no remote tier.
+//!
+//! Version 0 is another question: which segments begin before a time, the newest first, and at most so many.
 
 use bytes::Bytes;
-use shore_base::Uuid;
 use shore_base::collections::BTreeSet;
+use shore_base::{Uuid, Wall};
 use shore_log::storage::ReadRange;
-use shore_log::{Lookup, TimestampOffset};
-use shore_wire::codec::DecodeError;
+use shore_log::{Log, Lookup, SegmentInfo, TimestampOffset};
+use shore_wire::codec::{DecodeError, Reader, Writer};
 use shore_wire::error::ErrorCode;
+use shore_wire::frame;
 use shore_wire::messages::list_offsets_request::ListOffsetsPartition;
 use shore_wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use shore_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
@@ -34,6 +37,9 @@ pub(crate) struct ParkedListOffsets {
 }
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
+    if ctx.api_version == 0 {
+        return list_segments(broker, &ctx, &body);
+    }
     let request: ListOffsetsRequest = ctx.decode(body)?;
     let parked = ParkedListOffsets { ctx, request };
     match broker.list_offsets(&parked) {
@@ -166,6 +172,71 @@ fn find(partition: &Partition, isolation: i8, timestamp: i64) -> Found {
         Ok(Lookup::Load(ranges)) => Found::Load(ranges),
         Err(error) => Found::Refused(error.code()),
     }
+}
+
+/// A request that names a partition of many segments again and again gets no answer.
+const LARGEST_LIST: usize = 16 << 20;
+
+/// Serves version 0, whose messages are read and written here: it has little in common with its successors.
+fn list_segments(broker: &Broker, ctx: &RequestContext, body: &Bytes) -> Result<Served, DecodeError> {
+    let mut reader = Reader::new(body);
+    let mut writer = Writer::new();
+    // -1 for a consumer, which does not get to see what is above the high watermark.
+    let is_consumer = reader.i32()? == -1;
+    let topics = reader.array_len()?;
+    writer.array_len(topics);
+    for _ in 0..topics {
+        let name = reader.string()?;
+        let topic = broker.image.topic_id(name).ok_or(ErrorCode::UnknownTopicOrPartition);
+        writer.string(name);
+        let partitions = reader.array_len()?;
+        writer.array_len(partitions);
+        for _ in 0..partitions {
+            let (partition, timestamp, most) = (reader.i32()?, reader.i64()?, reader.i32()?);
+            let found = topic.and_then(|topic| {
+                if timestamp < EARLIEST {
+                    return Err(ErrorCode::UnsupportedVersion);
+                }
+                let log = &broker.leading(PartitionId { topic, partition })?.log;
+                Ok(segments_before(log, timestamp, most, is_consumer, broker.wall))
+            });
+            writer.i32(partition);
+            writer.i16(found.as_ref().err().unwrap_or(&ErrorCode::None).code());
+            writer.array(&found.unwrap_or_default(), |writer, offset| writer.i64(*offset));
+            if writer.len() > LARGEST_LIST {
+                return Err(DecodeError::Invalid { what: "count of partitions", value: partitions as i64 });
+            }
+        }
+    }
+    reader.finish()?;
+    let frame = frame::response_with_body(ctx.api, ctx.correlation_id, 0, writer.as_slice());
+    Ok(Served::Answer(frame.expect("an answer as long as its question")))
+}
+
+/// Where segments begin that were written last at `timestamp` or before, and the log's end for the present, newest first.
+fn segments_before(log: &Log, timestamp: i64, most: i32, is_consumer: bool, now: Wall) -> Vec<i64> {
+    // A file's time is not known here: its newest record's stands for it, and the present where there is none.
+    let written =
+        |segment: &SegmentInfo| if segment.max_timestamp < 0 { now.as_millis() } else { segment.max_timestamp };
+    let begin = |segment: SegmentInfo| (segment.base_offset.max(log.start_offset()), written(&segment));
+    let mut begins: Vec<(i64, i64)> = log.segments().map(begin).collect();
+    if log.segments().last().is_some_and(|segment| segment.size > 0) {
+        begins.push((log.end_offset(), now.as_millis()));
+    }
+    let count = match timestamp {
+        LATEST => begins.len(),
+        EARLIEST => 1,
+        _ => begins.iter().rposition(|(_, written)| *written <= timestamp).map_or(0, |last| last + 1),
+    };
+    let most = usize::try_from(most).unwrap_or(0);
+    let mut offsets: Vec<i64> =
+        begins[..count.min(begins.len())].iter().rev().take(most).map(|begin| begin.0).collect();
+    let readable_end = log.high_watermark();
+    if is_consumer && offsets.iter().any(|&offset| offset > readable_end) {
+        offsets.retain(|&offset| offset <= readable_end);
+        offsets.insert(0, readable_end);
+    }
+    offsets
 }
 
 /// Negative timestamps that this version does not know.

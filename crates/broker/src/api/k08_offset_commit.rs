@@ -1,10 +1,11 @@
-//! OffsetCommit (key 8, versions 2 to 10): how far a group has read.
+//! OffsetCommit (key 8, versions 0 to 10): how far a group has read.
 //!
-//! v2 to v4 carry a retention of the client's own, v6 adds leader epochs, v7 group.instance.id, v9
+//! v0 went to ZooKeeper, which is not there. v1 gave each commit a time of its own. v2 to v4 carry a retention of the client's own, v6 adds leader epochs, v7 group.instance.id, v9
 //! GROUP_ID_NOT_FOUND for unknown groups, v10 names topics by id.
 
 use shore_base::{Instant, Uuid, Wall};
 use shore_wire::error::ErrorCode;
+use shore_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use shore_wire::messages::{self, OffsetCommitRequest, OffsetCommitResponse};
 
 use crate::group::{Caller, GroupCoordinator, Topics, add_commit_result};
@@ -51,6 +52,27 @@ pub fn handle(
     }
     request.topics.retain(|topic| !topic.partitions.is_empty());
     groups.commit_offsets(now, wall, caller, &request, response);
+}
+
+/// Answers version 0, whose offsets went to ZooKeeper: nothing is committed.
+pub(crate) fn without_zookeeper(request: &OffsetCommitRequest, topics: &dyn Topics) -> OffsetCommitResponse {
+    let partitions = || {
+        let of_topic = |topic: &OffsetCommitRequestTopic| {
+            let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
+            indexes.map(|index| (topic.name.clone(), index)).collect::<Vec<_>>()
+        };
+        request.topics.iter().flat_map(of_topic)
+    };
+    // Only a commit that has somewhere to go fails for want of ZooKeeper.
+    let error = match partitions().any(|(name, index)| topics.has_partition(&name, index)) {
+        true => ErrorCode::UnsupportedVersion,
+        false => ErrorCode::UnknownTopicOrPartition,
+    };
+    let mut response = OffsetCommitResponse::default();
+    for (name, index) in partitions() {
+        add_commit_result(&mut response, &name, messages::Uuid::ZERO, index, error);
+    }
+    response
 }
 
 /// A topic has its name or its id, as the version has it.

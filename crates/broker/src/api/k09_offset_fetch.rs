@@ -1,6 +1,6 @@
-//! OffsetFetch (key 9, versions 1 to 10): where a group stands.
+//! OffsetFetch (key 9, versions 0 to 10): where a group stands.
 //!
-//! v2 can ask for all topics and has an error for the whole group, v5 adds leader epochs, v7 stable
+//! v0 asked ZooKeeper, which is not there. v2 can ask for all topics and has an error for the whole group, v5 adds leader epochs, v7 stable
 //! offsets, v8 several groups at once, v9 the member that asks, v10 names topics by id.
 
 use shore_base::{Instant, Uuid, Wall};
@@ -39,6 +39,13 @@ pub fn handle(
         }
     }
     groups.fetch_offsets(now, wall, caller, &request, topics);
+}
+
+/// Answers version 0, whose offsets were in ZooKeeper.
+pub(crate) fn without_zookeeper(mut request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let mut response = OffsetFetchResponse::default();
+    response.groups = vec![group_error(&as_group(&mut request), ErrorCode::UnsupportedVersion)];
+    fit(response, 0)
 }
 
 /// The one group of an old request.

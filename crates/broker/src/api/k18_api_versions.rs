@@ -57,9 +57,7 @@ fn version_range(key: ApiKey) -> ApiVersion {
     let versions = super::find(key.key()).expect("it is in the table").versions;
     let mut range = ApiVersion::default();
     range.api_key = key.key();
-    // Kafka claims Produce from version 0 on, though it refuses what it dropped: clients that look for
-    // old versions would otherwise send uncompressed batches.
-    range.min_version = if key == ApiKey::Produce { 0 } else { versions.min };
+    range.min_version = versions.min;
     range.max_version = versions.max;
     range
 }

@@ -1,7 +1,7 @@
 //! The APIs that a broker serves: one file per API, one table for all of them.
 //!
 //! ApiVersions, docs/apis.md and the dispatch read the same table, so that what is advertised is what
-//! is served.
+//! is served. The versions that Apache Kafka 4 dropped are answered as its 3.9 did.
 
 mod k00_produce;
 mod k01_fetch;
@@ -128,20 +128,27 @@ const fn api(key: ApiKey, min: i16, max: i16, handler: Handler) -> Api {
 
 /// Every API that a broker serves, by key.
 pub(crate) const APIS: &[Api] = &[
-    api(ApiKey::Produce, 3, 13, k00_produce::handle),
-    api(ApiKey::Fetch, 4, 18, k01_fetch::handle),
-    api(ApiKey::ListOffsets, 1, 11, k02_list_offsets::handle),
+    api(ApiKey::Produce, 0, 13, k00_produce::handle),
+    api(ApiKey::Fetch, 0, 18, k01_fetch::handle),
+    api(ApiKey::ListOffsets, 0, 11, k02_list_offsets::handle),
     api(ApiKey::Metadata, 0, 13, k03_metadata::handle),
-    api(ApiKey::OffsetCommit, 2, 10, |broker, ctx, body| {
+    api(ApiKey::OffsetCommit, 0, 10, |broker, ctx, body| {
         let request = ctx.decode(body)?;
+        if ctx.api_version == 0 {
+            let response = k08_offset_commit::without_zookeeper(&request, &*broker.image);
+            return Ok(Served::Answer(ctx.respond(&response)));
+        }
         let (now, wall) = (broker.now, broker.wall);
         broker.ask_groups(ctx, |groups, caller, topics| {
             k08_offset_commit::handle(groups, now, wall, caller, request, topics);
         });
         Ok(Served::Parked)
     }),
-    api(ApiKey::OffsetFetch, 1, 10, |broker, ctx, body| {
+    api(ApiKey::OffsetFetch, 0, 10, |broker, ctx, body| {
         let request = ctx.decode(body)?;
+        if ctx.api_version == 0 {
+            return Ok(Served::Answer(ctx.respond(&k09_offset_fetch::without_zookeeper(request))));
+        }
         let (now, wall) = (broker.now, broker.wall);
         broker.ask_groups(ctx, |groups, caller, topics| {
             k09_offset_fetch::handle(groups, now, wall, caller, request, topics);
@@ -191,28 +198,28 @@ pub(crate) const APIS: &[Api] = &[
     }),
     api(ApiKey::SaslHandshake, 0, 1, security::sasl_handshake),
     api(ApiKey::ApiVersions, 0, 4, k18_api_versions::handle),
-    api(ApiKey::CreateTopics, 2, 7, forward::<CreateTopicsRequest>),
-    api(ApiKey::DeleteTopics, 1, 6, k20_delete_topics::handle),
+    api(ApiKey::CreateTopics, 0, 7, forward::<CreateTopicsRequest>),
+    api(ApiKey::DeleteTopics, 0, 6, k20_delete_topics::handle),
     api(ApiKey::DeleteRecords, 0, 2, k21_delete_records::handle),
     api(ApiKey::InitProducerId, 0, 5, k22_init_producer_id::handle),
-    api(ApiKey::OffsetForLeaderEpoch, 2, 4, k23_offset_for_leader_epoch::handle),
+    api(ApiKey::OffsetForLeaderEpoch, 0, 4, k23_offset_for_leader_epoch::handle),
     api(ApiKey::AddPartitionsToTxn, 0, 5, k24_add_partitions_to_txn::handle),
     api(ApiKey::AddOffsetsToTxn, 0, 4, k25_add_offsets_to_txn::handle),
     api(ApiKey::EndTxn, 0, 5, k26_end_txn::handle),
     api(ApiKey::WriteTxnMarkers, 1, 2, k27_write_txn_markers::handle),
     api(ApiKey::TxnOffsetCommit, 0, 5, k28_txn_offset_commit::handle),
-    api(ApiKey::DescribeAcls, 1, 3, security::describe_acls),
-    api(ApiKey::CreateAcls, 1, 3, security::create_acls),
-    api(ApiKey::DeleteAcls, 1, 3, security::delete_acls),
-    api(ApiKey::DescribeConfigs, 1, 4, k32_describe_configs::handle),
+    api(ApiKey::DescribeAcls, 0, 3, security::describe_acls),
+    api(ApiKey::CreateAcls, 0, 3, security::create_acls),
+    api(ApiKey::DeleteAcls, 0, 3, security::delete_acls),
+    api(ApiKey::DescribeConfigs, 0, 4, k32_describe_configs::handle),
     api(ApiKey::AlterConfigs, 0, 2, k44_incremental_alter_configs::handle_legacy),
-    api(ApiKey::DescribeLogDirs, 1, 5, k35_describe_log_dirs::handle),
+    api(ApiKey::DescribeLogDirs, 0, 5, k35_describe_log_dirs::handle),
     api(ApiKey::SaslAuthenticate, 0, 2, security::sasl_authenticate),
     api(ApiKey::CreatePartitions, 0, 3, forward::<CreatePartitionsRequest>),
-    api(ApiKey::CreateDelegationToken, 1, 3, security::create_token),
-    api(ApiKey::RenewDelegationToken, 1, 2, security::renew_token),
-    api(ApiKey::ExpireDelegationToken, 1, 2, security::expire_token),
-    api(ApiKey::DescribeDelegationToken, 1, 3, security::describe_tokens),
+    api(ApiKey::CreateDelegationToken, 0, 3, security::create_token),
+    api(ApiKey::RenewDelegationToken, 0, 2, security::renew_token),
+    api(ApiKey::ExpireDelegationToken, 0, 2, security::expire_token),
+    api(ApiKey::DescribeDelegationToken, 0, 3, security::describe_tokens),
     api(ApiKey::DeleteGroups, 0, 2, |broker, ctx, body| {
         let request = ctx.decode(body)?;
         let (now, wall) = (broker.now, broker.wall);

@@ -4,6 +4,7 @@ mod apis;
 mod cleaner;
 mod configs;
 mod controller;
+mod dropped;
 mod fetch;
 mod groups;
 mod harness;

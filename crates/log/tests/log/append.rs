@@ -62,13 +62,13 @@ fn what_a_client_must_not_send_is_refused_with_kafkas_code() {
         ("a wrong checksum", torn_crc, ErrorCode::CorruptMessage),
         ("a length too short for a batch", [&[0; 8][..], &[0, 0, 0, 5], &[0; 60]].concat(), ErrorCode::CorruptMessage),
         (
-            "an older format",
+            "an older format, in which the checksum stands elsewhere",
             {
                 let mut old = good.clone();
                 old[16] = 1;
                 old
             },
-            ErrorCode::InvalidRecord,
+            ErrorCode::CorruptMessage,
         ),
         (
             "a format that never was",

@@ -24,6 +24,14 @@ const BLOCK_CHECKSUMS: u8 = 0x10;
 const CONTENT_SIZE: u8 = 0x08;
 const RESERVED: u8 = 0x03;
 
+/// Where the header's checksum stands if the frame does not say how much it holds.
+const CHECKSUM_AT: usize = 6;
+
+/// The checksum that Kafka's clients took over the magic too while messages had format 0.
+pub(super) fn break_checksum(frame: &mut [u8]) {
+    frame[CHECKSUM_AT] = (XxHash32::oneshot(0, &frame[..CHECKSUM_AT]) >> 8) as u8;
+}
+
 pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER.len() + bytes.len() / 2);
     frame.extend_from_slice(&HEADER);
@@ -42,9 +50,9 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Inflates one frame. What follows its end mark is ignored, as Kafka ignores it.
-pub(super) fn decompress(bytes: &[u8], cap: usize) -> Result<Vec<u8>, CompressError> {
+pub(super) fn decompress(bytes: &[u8], cap: usize, trusts_header: bool) -> Result<Vec<u8>, CompressError> {
     let mut reader = Reader::new(bytes);
-    let (flags, block_max) = read_header(&mut reader)?;
+    let (flags, block_max) = read_header(&mut reader, trusts_header)?;
     let mut inflated = Vec::new();
     loop {
         let length = read_u32(&mut reader)?;
@@ -72,7 +80,7 @@ pub(super) fn decompress(bytes: &[u8], cap: usize) -> Result<Vec<u8>, CompressEr
 }
 
 /// Returns the flags and the bytes that a block may hold.
-fn read_header(reader: &mut Reader<'_>) -> Result<(u8, usize), CompressError> {
+fn read_header(reader: &mut Reader<'_>, is_trusted: bool) -> Result<(u8, usize), CompressError> {
     if read_u32(reader)? != MAGIC {
         return Err(corrupt(Codec::Lz4, "it does not begin with the frame's magic"));
     }
@@ -96,7 +104,7 @@ fn read_header(reader: &mut Reader<'_>) -> Result<(u8, usize), CompressError> {
         take(reader, 8)?;
     }
     let checksum = (XxHash32::oneshot(0, &descriptor[..descriptor.len() - reader.remaining()]) >> 8) as u8;
-    if take(reader, 1)?[0] != checksum {
+    if take(reader, 1)?[0] != checksum && !is_trusted {
         return Err(corrupt(Codec::Lz4, "its header's checksum does not match"));
     }
     Ok((flags, block_max))

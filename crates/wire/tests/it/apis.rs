@@ -55,6 +55,10 @@ apis! {
     AlterReplicaLogDirs: AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse;
     DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
     CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+    CreateDelegationToken: CreateDelegationTokenRequest, CreateDelegationTokenResponse;
+    RenewDelegationToken: RenewDelegationTokenRequest, RenewDelegationTokenResponse;
+    ExpireDelegationToken: ExpireDelegationTokenRequest, ExpireDelegationTokenResponse;
+    DescribeDelegationToken: DescribeDelegationTokenRequest, DescribeDelegationTokenResponse;
     DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
     ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;

@@ -4,6 +4,7 @@ mod apis;
 mod batches;
 mod fetch;
 mod golden;
+mod message_sets;
 mod messages;
 mod recorded;
 mod vectors;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kafka_wire_core::{ApiVersion, DecodeLimits};
 use shore_base::collections::BTreeMap;
 use shore_wire::api::{ApiKey, Versions};
+use shore_wire::frame::{decode_request, encode_response};
 use shore_wire::messages::{KafkaMessage, KafkaRequest, KafkaResponse};
 
 use crate::apis::{Visitor, visit};
@@ -17,12 +18,15 @@ fn every_message_is_read_and_written_as_by_apache_kafka() {
     visit(&mut kafkas);
     assert!(kafkas.checked >= 600, "only {} messages", kafkas.checked);
     assert!(kafkas.fields >= 2_000, "only {} fields", kafkas.fields);
+    assert!(kafkas.dropped >= 100, "only {} messages of versions that Apache Kafka 4 dropped", kafkas.dropped);
 }
 
 #[derive(Default)]
 struct Kafkas {
     checked: usize,
     fields: usize,
+    /// Messages of versions that Apache Kafka 4 dropped.
+    dropped: usize,
 }
 
 impl Visitor for Kafkas {
@@ -43,9 +47,22 @@ impl Visitor for Kafkas {
                 );
             }
         }
-        for ((version, direction, content), bytes) in vectors {
+        for ((version, direction, content), bytes) in vectors.clone() {
+            let place = format!("{api} v{version} {direction} {content:?}");
+            if version < versions.min && !NOT_REWRITTEN.contains(&api) {
+                match &*direction {
+                    "request" => self.fields += check_dropped_request::<Q>(&place, version, content, bytes.clone()),
+                    _ => {
+                        // Where nothing may be null, there is no third content.
+                        let kept = [content, Content::Filled]
+                            .into_iter()
+                            .find_map(|content| vectors.get(&(versions.min, direction.clone(), content)).cloned());
+                        check_dropped_response::<S>(&place, version, versions.min, kept.expect(&place), &bytes);
+                    }
+                }
+                self.dropped += 1;
+            }
             if versions.contains(version) {
-                let place = format!("{api} v{version} {direction} {content:?}");
                 self.fields += match &*direction {
                     "request" => check::<Q>(&place, version, content, bytes),
                     _ => check::<S>(&place, version, content, bytes),
@@ -74,6 +91,33 @@ fn check<M: KafkaMessage + PartialEq + Debug>(place: &str, version: i16, content
 
 /// Fields that the generated messages, of a newer Kafka, may have under another name.
 const RENAMED: [(&str, &str); 1] = [("generationidormemberepoch", "generationid")];
+
+/// ListOffsets 0 is read and written by the broker itself. WriteTxnMarkers 0 is not served: only brokers sent it.
+const NOT_REWRITTEN: [ApiKey; 2] = [ApiKey::ListOffsets, ApiKey::WriteTxnMarkers];
+
+/// Reads a request of a version that Apache Kafka 4 dropped. Fields that it lacks have their defaults.
+fn check_dropped_request<M: KafkaRequest + Debug>(place: &str, version: i16, content: Content, bytes: Bytes) -> usize {
+    for end in 0..bytes.len() {
+        assert!(decode_request::<M>(bytes.slice(..end), version).is_err(), "{place} of {end} bytes");
+    }
+    let message: M = decode_request(bytes, version).expect(place);
+    if content == Content::Default { 0 } else { named_values(&format!("{message:?}"), place) }
+}
+
+/// Writes a response in a version that Apache Kafka 4 dropped: what the oldest kept version holds, without what the
+/// dropped one lacks. As values follow from the names of fields, the bytes have to be Apache Kafka's.
+fn check_dropped_response<M: KafkaResponse>(place: &str, version: i16, min: i16, kept: Bytes, bytes: &[u8]) {
+    let message = M::decode_from_bytes(kept, ApiVersion::new(min), DecodeLimits::default()).expect(place);
+    let frame = encode_response(7, version, &message).expect(place).body();
+    let (head, body) = frame.split_at(4);
+    let mut expected = bytes.to_vec();
+    if place == "DescribeConfigs v0 response Filled" || place == "DescribeConfigs v0 response Nulls" {
+        // Whether a config is a default: Apache Kafka 3.9 never says so.
+        let at = expected.len() - 2;
+        assert_eq!(std::mem::take(&mut expected[at]), 1, "{place}");
+    }
+    assert_eq!((head, body), (&[0, 0, 0, 7][..], &expected[..]), "{place}");
+}
 
 /// Counts the values in the debugging text of a message. Each follows from its field's name, but for the
 /// defaults of fields that the version lacks.
@@ -111,7 +155,7 @@ fn follows(value: &str, name: &str) -> Option<bool> {
         let digits = value.split([',', ' ', ')', ']']).next()?;
         let widths = [0x7f, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, i64::MAX];
         let is_fraction = digits == ((number & 0xffff) as f64 / 4.0).to_string();
-        let is_default = ["0", "1", "16", "9223372036854775807"].contains(&digits);
+        let is_default = ["0", "1", "3", "16", "2147483647", "9223372036854775807"].contains(&digits);
         Some(is_default || is_fraction || widths.iter().any(|width| digits == (number & width).to_string()))
     } else {
         None
