@@ -59,10 +59,9 @@ impl Cleaner {
 }
 
 impl Broker {
-    /// There may be a compacted log.
+    /// There is a compacted log: the cleaner looks at it from time to time.
     pub(super) fn wake_cleaner(&mut self) {
-        let is_needed = self.replicas.iter().any(|partition| partition.log.config().cleanup_policy.compact);
-        if is_needed && !self.cleaner.is_awake && self.settings.flag("log.cleaner.enable") {
+        if !self.cleaner.is_awake && self.settings.flag("log.cleaner.enable") {
             self.cleaner.is_awake = true;
             self.set_timer(self.now + self.settings.millis("log.cleaner.backoff.ms"), Timer::Cleaner);
         }
@@ -79,8 +78,10 @@ impl Broker {
         }
         self.cleaner.is_awake = false;
         let Some((id, dirt)) = self.dirtiest() else {
-            self.maintain_compacted();
-            return self.wake_cleaner();
+            if self.maintain_compacted() {
+                self.wake_cleaner();
+            }
+            return;
         };
         self.cleaner.is_awake = true;
         let map_bytes = self.settings.long("log.cleaner.dedupe.buffer.size").max(0) as u64;
@@ -230,12 +231,14 @@ impl Broker {
         self.outputs.push_back(BrokerOutput::Store(op));
     }
 
-    /// As in Kafka the cleaner sees to the retention of its logs, more often than the others' is.
-    fn maintain_compacted(&mut self) {
+    /// As in Kafka the cleaner sees to the retention of its logs, more often than the others' is. Says
+    /// whether there are any.
+    fn maintain_compacted(&mut self) -> bool {
         let is_compacted = |partition: &&Partition| partition.log.config().cleanup_policy.compact;
         let ids: Vec<PartitionId> = self.replicas.iter().filter(is_compacted).map(|partition| partition.id).collect();
-        for id in ids {
+        for &id in &ids {
             self.maintain_partition(id);
         }
+        !ids.is_empty()
     }
 }

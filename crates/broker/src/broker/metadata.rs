@@ -114,7 +114,9 @@ impl Broker {
             }
             self.lead(id);
         }
-        self.wake_cleaner();
+        if config.cleanup_policy.compact {
+            self.wake_cleaner();
+        }
         if is_new && self.is_running() {
             self.creating.remove(&*topic.name);
             let (name, partitions) = (topic.name.clone(), topic.partitions.len() as i32);
@@ -228,8 +230,10 @@ impl Broker {
         } else {
             self.replicas.insert(Partition::recovered(name, id, log));
         }
+        if self.replicas.get(id).is_some_and(|partition| partition.log.config().cleanup_policy.compact) {
+            self.wake_cleaner();
+        }
         self.lead(id);
-        self.wake_cleaner();
     }
 
     fn topic_removed(&mut self, topic: Uuid, name: &Arc<str>, partitions: i32) {
