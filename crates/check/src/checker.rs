@@ -296,8 +296,15 @@ impl Checker {
                 for (rule, what) in self.wire.groups.event(at, event) {
                     self.broken(at, rule, what);
                 }
-                if let GroupEvent::StateChanged { group, to: StateName::Dead, .. } = event {
-                    self.wire.group_is_gone(group);
+                match event {
+                    GroupEvent::StateChanged { group, to: StateName::Dead, .. }
+                    | GroupEvent::GroupDeleted { group } => {
+                        self.wire.group_is_gone(group);
+                    }
+                    GroupEvent::GenerationStarted { group, generation, members: 0, .. } => {
+                        self.wire.group_is_empty(group, *generation);
+                    }
+                    _ => {}
                 }
             }
             _ => {}

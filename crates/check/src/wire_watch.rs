@@ -8,6 +8,7 @@ use shore_wire::api::ApiKey;
 use shore_wire::batch::BatchView;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{decode_request, decode_request_head, decode_response, response_correlation_id};
+use shore_wire::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponsePartitions};
 use shore_wire::messages::{
     FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdResponse, JoinGroupRequest,
     JoinGroupResponse, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
@@ -33,6 +34,8 @@ pub(crate) struct WireWatch {
     /// Commits per place: the last one that was answered well, and those since whose answer is not known.
     commits: BTreeMap<Spot, Commits>,
     generations: BTreeMap<String, i32>,
+    /// The last generation of a group that began without members: nobody is answered with it.
+    empty_generations: BTreeMap<String, i32>,
     topics: BTreeMap<[u8; 16], String>,
     /// How far each log was seen to be committed.
     high_watermarks: BTreeMap<Place, i64>,
@@ -248,6 +251,12 @@ impl WireWatch {
     /// A group is gone; one of its name begins anew.
     pub fn group_is_gone(&mut self, group: &str) {
         self.generations.remove(group);
+        self.empty_generations.remove(group);
+    }
+
+    /// The last member of a group is gone.
+    pub fn group_is_empty(&mut self, group: &str, generation: i32) {
+        self.empty_generations.insert(group.to_owned(), generation);
     }
 
     fn commit_asked(&mut self, at: Instant, body: Bytes, version: i16) -> What {
@@ -259,8 +268,9 @@ impl WireWatch {
         let group = request.group_id.into_string();
         let mut offsets = Vec::new();
         for topic in request.topics {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
             for partition in topic.partitions {
-                offsets.push((topic.name.as_str().to_owned(), partition.partition_index, partition.committed_offset));
+                offsets.push((name.clone(), partition.partition_index, partition.committed_offset));
             }
         }
         for (topic, partition, offset) in &offsets {
@@ -339,6 +349,7 @@ impl WireWatch {
     pub fn node_is_down(&mut self) {
         self.asked.clear();
         self.generations.clear();
+        self.empty_generations.clear();
         self.log_starts.clear();
         self.log_ends.clear();
         self.serving = None;
@@ -442,8 +453,9 @@ impl WireWatch {
     ) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in &response.topics {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
             for partition in &topic.partitions {
-                let spot = (group.to_owned(), topic.name.as_str().to_owned(), partition.partition_index);
+                let spot = (group.to_owned(), name.clone(), partition.partition_index);
                 let asked = offsets.iter().find(|(name, index, _)| *name == spot.1 && *index == spot.2);
                 let (Some((_, _, offset)), Some(commits)) = (asked, self.commits.get_mut(&spot)) else { continue };
                 // Commits of one connection are served in order; what was asked before is older.
@@ -469,22 +481,20 @@ impl WireWatch {
         let mut found = Vec::new();
         for group in response.groups.iter().filter(|group| group.error_code == 0) {
             for topic in &group.topics {
-                found.extend(
-                    topic
-                        .partitions
-                        .iter()
-                        .map(|p| (topic.name.clone(), p.partition_index, p.committed_offset, p.error_code)),
-                );
+                let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
+                let offset = |p: &OffsetFetchResponsePartitions| {
+                    (name.clone(), p.partition_index, p.committed_offset, p.error_code)
+                };
+                found.extend(topic.partitions.iter().map(offset));
             }
         }
         if response.error_code == 0 {
             for topic in &response.topics {
-                found.extend(
-                    topic
-                        .partitions
-                        .iter()
-                        .map(|p| (topic.name.clone(), p.partition_index, p.committed_offset, p.error_code)),
-                );
+                let name = topic.name.as_str();
+                let offset = |p: &OffsetFetchResponsePartition| {
+                    (name.to_owned(), p.partition_index, p.committed_offset, p.error_code)
+                };
+                found.extend(topic.partitions.iter().map(offset));
             }
         }
         let mut broken = Vec::new();
@@ -492,7 +502,7 @@ impl WireWatch {
             if code != 0 {
                 continue;
             }
-            let spot = (group.to_owned(), topic.as_str().to_owned(), partition);
+            let spot = (group.to_owned(), topic.clone(), partition);
             let commits = self.commits.entry(spot).or_default();
             let may_be = commits.open.contains(&offset) || commits.accepted.unwrap_or(-1) == offset;
             if !may_be {
@@ -514,8 +524,10 @@ impl WireWatch {
         }
         let generation = response.generation_id;
         let before = self.generations.insert(group.clone(), generation);
+        let follows = |last: i32| generation == last + 1;
+        let after_empty = self.empty_generations.get(&group).is_some_and(|empty| follows(*empty));
         // Members of one generation are answered one after the other.
-        if before.is_some_and(|before| generation != before && generation != before + 1) {
+        if before.is_some_and(|before| generation != before && !follows(before) && !after_empty) {
             broken.push(("31: generations rise by one", format!("{group} went from {before:?} to {generation}")));
         }
         broken

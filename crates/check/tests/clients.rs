@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use shore_base::NodeId;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_broker::Durability;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, GroupView};
@@ -15,6 +15,8 @@ use shore_client::{Acks, OffsetReset};
 use shore_sim::{Action, ActorEvent, ConsumerSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec, World};
 
 const NODE: NodeId = NodeId(1);
+use shore_wire::api::ApiKey;
+use shore_wire::frame::decode_request_head;
 
 /// A node with the topic `t`, and everything that happened.
 struct Run {
@@ -168,4 +170,26 @@ fn a_static_member_comes_back_to_what_it_had_without_a_rebalance() {
     run.act(Action::Vanish { actor: "one".into() });
     run.pass(60);
     assert_eq!(shares(&run.group()).values().map(Vec::len).collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn offsets_are_committed_and_asked_for_by_topic_id() {
+    let mut run = Run::start(2, &[]);
+    run.act(Action::AddConsumer(reader("one")));
+    run.act(Action::AddProducer(producer(Acks::All)));
+    run.pass(30);
+    run.act(Action::Stop { actor: "one".into() });
+    run.pass(3);
+    run.act(Action::AddConsumer(reader("one")));
+    run.pass(10);
+    assert_eq!(run.consumed().len(), 400, "what is committed is not read again");
+    let mut versions = BTreeMap::new();
+    for event in &run.events {
+        let EventKind::Request { frame, .. } = &event.kind else { continue };
+        let (head, _) = decode_request_head(frame).expect("our own frame");
+        versions.entry(head.api_key).or_insert_with(BTreeSet::new).insert(head.api_version);
+    }
+    for api in [ApiKey::OffsetCommit, ApiKey::OffsetFetch] {
+        assert_eq!(versions[&api.key()], BTreeSet::from([10]), "{api}");
+    }
 }

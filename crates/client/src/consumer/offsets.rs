@@ -41,6 +41,8 @@ impl Commits {
     }
 }
 
+/// From this version on OffsetCommit and OffsetFetch give topics by id.
+const TOPIC_ID_VERSION: i16 = 10;
 /// How often the last commit before a rebalance or a close is tried.
 const LAST_COMMIT_TRIES: u32 = 5;
 
@@ -93,8 +95,8 @@ impl Consumer {
             return;
         }
         let Some(target) = self.coordinator_ready() else { return };
-        // From version 10 on topics go by id.
-        let Some(version) = self.network.version::<OffsetCommitRequest>(target, 9) else { return };
+        let newest = self.newest_by(offsets.iter().map(|(at, _)| &*at.topic));
+        let Some(version) = self.network.version::<OffsetCommitRequest>(target, newest) else { return };
         let mut request = OffsetCommitRequest::default();
         request.group_id = StrBytes::from(self.config.group_id.as_deref().unwrap_or_default());
         let subscribed = !self.topics.is_empty();
@@ -103,20 +105,21 @@ impl Consumer {
         if version >= 7 && subscribed {
             request.group_instance_id = self.config.group_instance_id.as_deref().map(StrBytes::from);
         }
-        for (at, offset) in &offsets {
-            let mut partition = OffsetCommitRequestPartition::default();
-            partition.partition_index = at.partition;
-            partition.committed_offset = *offset;
-            partition.committed_metadata = Some(StrBytes::from(""));
-            match request.topics.last_mut().filter(|topic| *topic.name == *at.topic) {
-                Some(topic) => topic.partitions.push(partition),
-                None => {
-                    let mut topic = OffsetCommitRequestTopic::default();
-                    topic.name = StrBytes::from(at.topic.as_str());
-                    topic.partitions.push(partition);
-                    request.topics.push(topic);
-                }
+        for of_topic in offsets.chunk_by(|(left, _), (right, _)| left.topic == right.topic) {
+            let name = &of_topic[0].0.topic;
+            let mut topic = OffsetCommitRequestTopic::default();
+            match version >= TOPIC_ID_VERSION {
+                true => topic.topic_id = self.network.cluster.topic_id(name),
+                false => topic.name = StrBytes::from(name.as_str()),
             }
+            for (at, offset) in of_topic {
+                let mut partition = OffsetCommitRequestPartition::default();
+                partition.partition_index = at.partition;
+                partition.committed_offset = *offset;
+                partition.committed_metadata = Some(StrBytes::from(""));
+                topic.partitions.push(partition);
+            }
+            request.topics.push(topic);
         }
         let purpose = Purpose::Commit { generation: self.generation, offsets };
         if self.network.send(self.now, target, version, &request, purpose).is_ok() {
@@ -151,6 +154,9 @@ impl Consumer {
         if is_wrong_coordinator(code) {
             self.coordinator_lost();
             return self.retry_commit();
+        }
+        if code == ErrorCode::UnknownTopicId.code() {
+            self.network.refresh_metadata();
         }
         let fenced = [ErrorCode::UnknownMemberId, ErrorCode::IllegalGeneration, ErrorCode::RebalanceInProgress];
         if fenced.iter().any(|error| error.code() == code) {
@@ -214,14 +220,14 @@ impl Consumer {
             return;
         }
         let Some(target) = self.coordinator_ready() else { return };
-        // From version 10 on topics go by id.
-        let Some(version) = self.network.version::<OffsetFetchRequest>(target, 9) else { return };
         let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for (at, slot) in &self.partitions {
             if matches!(slot.state, Position::NeedsCommitted) {
                 topics.entry(&at.topic).or_default().push(at.partition);
             }
         }
+        let newest = self.newest_by(topics.keys().copied());
+        let Some(version) = self.network.version::<OffsetFetchRequest>(target, newest) else { return };
         let group_id = StrBytes::from(self.config.group_id.as_deref().unwrap_or_default());
         let mut request = OffsetFetchRequest::default();
         if version >= 7 {
@@ -232,7 +238,10 @@ impl Consumer {
             group.group_id = group_id;
             let topic = |(name, indexes): (&str, Vec<i32>)| {
                 let mut topic = OffsetFetchRequestTopics::default();
-                topic.name = StrBytes::from(name);
+                match version >= TOPIC_ID_VERSION {
+                    true => topic.topic_id = self.network.cluster.topic_id(name),
+                    false => topic.name = StrBytes::from(name),
+                }
                 topic.partition_indexes = indexes;
                 topic
             };
@@ -254,6 +263,14 @@ impl Consumer {
         self.offsets_asked = self.network.send(self.now, target, version, &request, Purpose::FetchOffsets).is_ok();
     }
 
+    /// The newest version in which the coordinator can be told of these topics.
+    fn newest_by<'a>(&self, mut topics: impl Iterator<Item = &'a str>) -> i16 {
+        match topics.all(|topic| !self.network.cluster.topic_id(topic).is_zero()) {
+            true => TOPIC_ID_VERSION,
+            false => TOPIC_ID_VERSION - 1,
+        }
+    }
+
     pub(super) fn offsets_fetched(&mut self, version: i16, frame: Bytes) {
         self.offsets_asked = false;
         let Ok((_, mut response)) = decode_response::<OffsetFetchResponse>(frame, version) else {
@@ -265,8 +282,12 @@ impl Consumer {
         if let Some(group) = response.groups.pop().filter(|_| version >= 8) {
             code = group.error_code;
             for topic in group.topics {
+                let name = match version >= TOPIC_ID_VERSION {
+                    true => self.network.cluster.topic_name(topic.topic_id).unwrap_or_default(),
+                    false => topic.name.as_str(),
+                };
                 for partition in topic.partitions {
-                    let at = TopicPartition::new(topic.name.as_str(), partition.partition_index);
+                    let at = TopicPartition::new(name, partition.partition_index);
                     found.push((at, partition.committed_offset, partition.error_code));
                 }
             }
@@ -284,6 +305,8 @@ impl Consumer {
             self.offsets_not_before = self.now + self.network.backoff(1);
             if is_wrong_coordinator(code) {
                 self.coordinator_lost();
+            } else if code == ErrorCode::UnknownTopicId.code() {
+                self.network.refresh_metadata();
             } else if !is_retriable(code) && code != ErrorCode::UnstableOffsetCommit.code() {
                 self.fail("asking for committed offsets", ClientError::from_code(code));
             }
