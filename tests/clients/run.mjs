@@ -39,6 +39,17 @@ const CLIENTS = {
     needs: ['python3'],
     command: home => [join(home, 'venv/bin/python'), [join(HERE, 'confluent-kafka/transactions.py')]],
   },
+  'confluent-kafka-old': {
+    folder: 'confluent-kafka',
+    needs: ['python3'],
+    command: home => [join(home, 'venv/bin/python'), [join(HERE, 'confluent-kafka/old.py')]],
+  },
+  'kafka-node': {
+    needs: ['node', 'npm'],
+    locks: ['package.json', 'package-lock.json', '.npmrc'],
+    install: home => sh(home, 'npm', ['ci', '--no-audit', '--no-fund', '--silent']),
+    command: home => ['node', [join(HERE, 'kafka-node/life.mjs')]],
+  },
   'kafka-python': {
     needs: ['python3'],
     locks: ['requirements.txt'],
