@@ -27,6 +27,9 @@ const WORDS = {
 /** Numbers that the broker makes. */
 const NUMBERED = { producerId: 'producer', sessionId: 'session' }
 
+/** Fields that go by the length of the metadata log and the elections before it. */
+const METADATA_LOG = /^DescribeQuorum\..*\.(leaderEpoch|highWatermark|logEndOffset)$/
+
 /** Lists without an order of their own (Apache Kafka takes that of a hash map), by API and path: sorted by these fields. */
 const UNORDERED = {
   'Produce.responses': ['name', 'topicId'],
@@ -34,12 +37,14 @@ const UNORDERED = {
   'ListOffsets.topics': 'name',
   'ListOffsets.topics.partitions': 'partitionIndex',
   'CreateTopics.topics': 'name',
+  'CreatePartitions.results': 'name',
   'DeleteTopics.responses': ['name', 'topicId'],
   'Metadata.topics': 'name',
   'ListGroups.groups': 'groupId',
   'DeleteGroups.results': 'groupId',
-  'DescribeGroups.groups.members': 'clientId',
-  'JoinGroup.members': 'metadata',
+  'DescribeGroups.groups': 'groupId',
+  'DescribeGroups.groups.members': ['memberId', 'memberMetadata'],
+  'JoinGroup.members': ['memberId', 'metadata'],
   'ListTransactions.transactionStates': 'transactionalId',
   'DescribeLogDirs.results.topics': 'name',
   'DescribeLogDirs.results.topics.partitions': 'partitionIndex',
@@ -126,6 +131,7 @@ export class Normal {
     if (field.fields) return this.struct(field.fields, value, version, path)
     if (WORDS[field.name]) return WORDS[field.name](value, this.broker)
     if (field.name === 'errorCode' || field.name === 'partitionErrorCode') return errorName(value)
+    if (METADATA_LOG.test(path)) return 'offset'
     if (NUMBERED[field.name]) return this.numbered(field.name, value)
     switch (field.item) {
       case 'uuid': return value === ZERO_UUID ? 0 : this.label('id', value)
@@ -139,7 +145,8 @@ export class Normal {
   /** Numbers by size, ids that are known by their label. */
   order(value) {
     if (typeof value === 'number') return String(value).padStart(12, '0')
-    return Buffer.isBuffer(value) ? value.toString('hex') : this.labels.get(value) ?? value ?? ''
+    if (Buffer.isBuffer(value)) return value.toString('hex')
+    return this.labels.get(value) ?? String(value ?? '').replace(UUID_IN_TEXT, uuid => this.labels.get(uuid) ?? '')
   }
 
   numbered(name, value) {

@@ -4,7 +4,7 @@ import { CLOSED, Connection, NOTHING } from './connection.mjs'
 import { Normal } from './normal.mjs'
 import { resolve } from './notation.mjs'
 import { decodeResponse, encodeRequest, framed, Writer } from './schema.mjs'
-import { settle, transient } from './settle.mjs'
+import { mark, settle, transient } from './settle.mjs'
 
 /** @returns {Promise<{label: string, answer: unknown}[]>} one for every step that has an answer */
 export async function play(transcript, broker, apis) {
@@ -43,6 +43,7 @@ class Player {
     if (!api) throw new Error(`there is no API ${step.api}`)
     const body = resolve(step.body, this.scope)
     this.normal.sent(api, body)
+    const marked = await mark(this.broker, this.apis, step, body)
     const ask = async () => {
       const connection = this.connection(step.conn)
       const correlation = (connection.correlation += 1)
@@ -58,7 +59,7 @@ class Player {
       await new Promise(resolve => setTimeout(resolve, 20))
       answer = await ask()
     }
-    if (answer !== undefined) await this.keep(step, body, answer)
+    if (answer !== undefined) await this.keep(step, body, answer, marked)
   }
 
   async answer({ name }) {
@@ -68,11 +69,11 @@ class Player {
     await this.keep(step, body, await answer)
   }
 
-  async keep(step, body, answer) {
+  async keep(step, body, answer, marked) {
     const label = step.as ? `${step.label} as ${step.as}` : step.label
     if (answer === CLOSED || answer === NOTHING) return void this.answers.push({ label, answer: answer.description })
     if (step.as) this.scope.answers[step.as] = answer
-    await settle(this.broker, this.apis, step, body, answer)
+    await settle(this.broker, this.apis, step, body, answer, marked)
     this.answers.push({ label, answer: this.normal.answer(this.apis[step.api], step.version, body, answer) })
   }
 

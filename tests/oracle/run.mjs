@@ -5,14 +5,16 @@
 //   node run.mjs --record [TRANSCRIPT]...     the same, and write down what it says
 //   node run.mjs --committed [TRANSCRIPT]...  without Java: against what is written down
 //   node run.mjs --show TRANSCRIPT            print our answers
+//   node run.mjs --text TRANSCRIPT            print the transcript, which may be a drawn one
 //
-// A TRANSCRIPT is a file in transcripts/ (its path or its name).
+// A TRANSCRIPT is a file in transcripts/ (its path or its name), or one that is drawn (generate.mjs): g-001 and so on.
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as answers from './answers.mjs'
 import { kafkaMissing, startKafka, startShore } from './brokers.mjs'
 import { checkExplanations, compare, tell } from './compare.mjs'
+import { generate, generated } from './generate.mjs'
 import { block } from './notation.mjs'
 import { play } from './play.mjs'
 import { loadApis } from './schema.mjs'
@@ -21,15 +23,16 @@ import { parseTranscript } from './transcript.mjs'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const REFERENCE = '4.3.1'
-const AT_ONCE = 4
+const AT_ONCE = 12
 
-function load(names) {
-  const all = readdirSync(`${HERE}transcripts`).filter(file => file.endsWith('.txt')).map(file => basename(file, '.txt')).sort()
+function load(names, apis) {
+  const files = readdirSync(`${HERE}transcripts`).filter(file => file.endsWith('.txt')).map(file => basename(file, '.txt')).sort()
+  const all = [...files, ...generated]
   const wanted = names.map(name => basename(name, '.txt'))
   const unknown = wanted.find(name => !all.includes(name))
-  if (unknown) throw new Error(`there is no transcript ${unknown}; there are ${all.join(', ')}`)
+  if (unknown) throw new Error(`there is no transcript ${unknown}; there are ${files.join(', ')}, and ${generated[0]} to ${generated.at(-1)}`)
   return (wanted.length > 0 ? wanted : all).map(name => {
-    const text = readFileSync(`${HERE}transcripts/${name}.txt`, 'utf8')
+    const text = generated.includes(name) ? generate(name, apis) : readFileSync(`${HERE}transcripts/${name}.txt`, 'utf8')
     return { ...parseTranscript(name, text), text }
   })
 }
@@ -57,7 +60,10 @@ async function playAll(transcripts, broker, apis) {
 async function withBroker(start, transcripts, apis) {
   const broker = await start()
   try {
-    return await playAll(transcripts, broker, apis)
+    const results = await playAll(transcripts, broker, apis)
+    const broken = broker.log().match(/^.*panicked[^]{0,2000}/m)
+    if (broken) results.set('the broker itself', new Error(`${broker.name} broke: ${broken[0]}`))
+    return results
   } finally {
     await broker.stop()
   }
@@ -98,7 +104,7 @@ class Report {
 
 const committed = transcript => {
   try {
-    return answers.read(transcript.name, transcript.text)
+    return answers.read(transcript)
   } catch (error) {
     return error
   }
@@ -106,14 +112,19 @@ const committed = transcript => {
 
 async function main(args) {
   const flags = args.filter(arg => arg.startsWith('--'))
-  const unknown = flags.find(flag => !['--record', '--committed', '--show'].includes(flag))
+  const unknown = flags.find(flag => !['--record', '--committed', '--show', '--text'].includes(flag))
   if (unknown) throw new Error(`there is no option ${unknown}`)
   checkExplanations()
-  const transcripts = load(args.filter(arg => !arg.startsWith('--')))
   const apis = loadApis(REFERENCE)
+  const transcripts = load(args.filter(arg => !arg.startsWith('--')), apis)
+  if (flags.includes('--text')) {
+    for (const { name, text } of transcripts) console.log(`# ${name}\n${text}`)
+    return true
+  }
   const ours = await withBroker(startShore, transcripts, apis)
   if (flags.includes('--show')) return show(ours)
   const report = new Report()
+  if (ours.has('the broker itself')) report.fail('shore', ours.get('the broker itself').message)
   if (flags.includes('--committed')) {
     for (const transcript of transcripts) report.transcript(transcript.name, committed(transcript), ours.get(transcript.name))
     return report.end()
@@ -125,12 +136,15 @@ async function main(args) {
     const said = kafka.get(transcript.name)
     report.transcript(transcript.name, said, ours.get(transcript.name))
     if (said instanceof Error) continue
-    if (flags.includes('--record')) answers.write(transcript.name, REFERENCE, transcript.text, said)
-    else {
+    if (!flags.includes('--record')) {
       const before = committed(transcript)
       if (before instanceof Error) report.fail(transcript.name, before.message)
       else if (compare(before, said).length > 0) report.fail(transcript.name, `Apache Kafka does not say what is committed:\n${compare(before, said).map(tell).join('\n')}`)
     }
+  }
+  if (flags.includes('--record')) {
+    const said = transcripts.map(transcript => [transcript, kafka.get(transcript.name)])
+    answers.write(REFERENCE, said.filter(([, answers]) => !(answers instanceof Error)))
   }
   return report.end()
 }

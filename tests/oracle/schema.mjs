@@ -12,7 +12,8 @@ export const ZERO_UUID = '0'.repeat(32)
 
 // ---- The schemas ----
 
-/** Every API of a version of Kafka, by name: {name, key, request, response, min, max}. */
+/** Every API of a version of Kafka, by name: {name, key, request, response, min, max}; a version that is not final is left
+ * out of the range. */
 export function loadApis(version) {
   const messages = JSON.parse(readFileSync(`${HERE}schemas/${version}.json`, 'utf8'))
   const apis = {}
@@ -20,7 +21,8 @@ export function loadApis(version) {
     const [, name, type] = message.name.match(/^(.*)(Request|Response)$/)
     const schema = { ...message, flexible: range(message.flexible), fields: message.fields.map(field) }
     const [min, max] = range(message.valid)
-    apis[name] = { ...apis[name], name, key: message.key, [type.toLowerCase()]: schema, ...(type === 'Request' ? { min, max } : {}) }
+    const newest = message.unstable ? max - 1 : max
+    apis[name] = { ...apis[name], name, key: message.key, [type.toLowerCase()]: schema, ...(type === 'Request' && { min, max: newest }) }
   }
   return apis
 }
@@ -326,11 +328,11 @@ function extract(jar, version) {
   const lines = []
   for (const name of names.sort()) {
     const text = execFileSync('unzip', ['-p', jar, name], { encoding: 'utf8' }).replace(/^\s*\/\/.*$/gm, '')
-    const { apiKey, name: message, type, validVersions, flexibleVersions, fields, commonStructs = [] } = JSON.parse(text)
+    const { apiKey, name: message, type, validVersions, flexibleVersions, latestVersionUnstable, fields, commonStructs = [] } = JSON.parse(text)
     if (!['request', 'response'].includes(type) || validVersions === 'none') continue
     const structs = Object.fromEntries(commonStructs.map(struct => [struct.name, struct.fields]))
     lines.push(JSON.stringify({
-      name: message, key: apiKey, valid: validVersions, flexible: flexibleVersions,
+      name: message, key: apiKey, valid: validVersions, ...(latestVersionUnstable && { unstable: true }), flexible: flexibleVersions,
       fields: fields.map(field => compact(field, structs)),
     }))
   }

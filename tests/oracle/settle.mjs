@@ -5,13 +5,13 @@ import { decodeResponse, encodeRequest } from './schema.mjs'
 
 const TRIES = 500
 const PAUSE_MS = 10
+/** A change that changes nothing is not written: after so many tries there is nothing to hear of. */
+const QUIET_TRIES = 30
 /** Coordinators that still load: no client takes these for an answer. */
 const LOADING = [14, 16]
 
-const CHANGES = [
-  'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterConfigs', 'IncrementalAlterConfigs', 'UpdateFeatures',
-  'AlterClientQuotas', 'AlterPartitionReassignments',
-]
+const CONFIG_CHANGES = ['AlterConfigs', 'IncrementalAlterConfigs', 'UpdateFeatures', 'AlterClientQuotas']
+const CHANGES = [...CONFIG_CHANGES, 'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments']
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -50,12 +50,30 @@ async function until(what, done) {
   throw new Error(`${what}: still not so`)
 }
 
-export async function settle(broker, apis, step, body, answer) {
+/** How far the metadata log has come; undefined where nobody needs to know. */
+export async function mark(broker, apis, step, body) {
+  if (!CONFIG_CHANGES.includes(step.api) || body.validateOnly) return undefined
+  const topics = [{ topicName: '__cluster_metadata', partitions: [{ partitionIndex: 0 }] }]
+  const answer = await ask(broker, apis, 'DescribeQuorum', { topics })
+  return Number(answer.topics[0].partitions[0].highWatermark)
+}
+
+/** The broker has heard of something that was written after this mark, or nothing was. */
+async function heard(broker, apis, marked) {
+  for (let tries = 0; tries < QUIET_TRIES; tries += 1) {
+    if (Number((await ask(broker, apis, 'ApiVersions', {})).finalizedFeaturesEpoch) >= marked) return
+    await pause(PAUSE_MS)
+  }
+}
+
+/** Waits until the broker has what the request changed. */
+export async function settle(broker, apis, step, body, answer, marked) {
   if (!CHANGES.includes(step.api) || body.validateOnly) return
   const names = (answer.topics ?? answer.responses ?? answer.results ?? []).filter(topic => topic.name && topic.errorCode === 0).map(topic => topic.name)
   if (step.api === 'CreateTopics' || step.api === 'CreatePartitions') await online(broker, apis, names)
   else if (step.api === 'DeleteTopics') await gone(broker, apis, names)
-  else await pause(broker.lag) // Nothing shows when a config has arrived.
+  if (marked !== undefined) await heard(broker, apis, marked)
+  await pause(broker.lag)
 }
 
 async function metadata(broker, apis, names) {

@@ -11,12 +11,12 @@ import { errorCode } from './errors.mjs'
 /** @returns {{name: string, kafka: string, alone: boolean, steps: Step[]}} */
 export function parseTranscript(name, text) {
   const transcript = { name, kafka: '4.3.1', alone: false, steps: [] }
-  for (const { head, body, at } of stanzas(repeat(text))) {
+  for (const { head, body, at, loose } of stanzas(repeat(text))) {
     try {
       const [first, ...words] = head.split(/\s+/)
       if (first === 'kafka') transcript.kafka = words[0]
       else if (first === 'alone') transcript.alone = true
-      else transcript.steps.push(...steps(first, words, body))
+      else transcript.steps.push(...steps(first, words, body, loose))
     } catch (error) {
       throw new Error(`${name}.txt, line ${at} (${head}): ${error.message}`)
     }
@@ -24,7 +24,8 @@ export function parseTranscript(name, text) {
   return transcript
 }
 
-/** `each 0-3` … `end` stands for the lines between, once for every number; `%v` is the number. */
+/** `each 0-3` … `end` stands for the lines between, once for every number; `%v` is the number. Like a range of versions,
+ * it may name fields that a version lacks. */
 function repeat(text) {
   const out = []
   let block
@@ -33,10 +34,10 @@ function repeat(text) {
     if (each) block = { from: Number(each[1]), to: Number(each[2]), lines: [] }
     else if (line.trim() === 'end' && block) {
       for (let v = block.from; v <= block.to; v += 1) {
-        for (const [line, at] of block.lines) out.push([line.replaceAll('%v', v), at])
+        for (const [line, at] of block.lines) out.push([line.replaceAll('%v', v), at, true])
       }
       block = undefined
-    } else (block?.lines ?? out).push([line, index + 1])
+    } else (block?.lines ?? out).push([line, index + 1, false])
   })
   if (block) throw new Error('an `each` without its `end`')
   return out
@@ -44,19 +45,19 @@ function repeat(text) {
 
 function stanzas(lines) {
   const all = []
-  for (const [line, at] of lines) {
+  for (const [line, at, loose] of lines) {
     if (/^\s*(#|$)/.test(line)) continue
     if (/^\s/.test(line)) {
       if (all.length === 0) throw new Error(`line ${at} belongs to no request`)
       all.at(-1).body += `${line}\n`
-    } else all.push({ head: line.trim(), body: '', at })
+    } else all.push({ head: line.trim(), body: '', at, loose })
   }
   return all
 }
 
 const DIRECTIVES = { answer: name => ({ name }), close: conn => ({ conn }), wait: ms => ({ ms: Number(ms) }) }
 
-function steps(first, words, body) {
+function steps(first, words, body, loose) {
   if (first in DIRECTIVES) return [{ kind: first, label: [first, ...words].join(' '), ...DIRECTIVES[first](words[0]) }]
   const options = readOptions(first === 'raw' ? words : words.slice(1))
   if (first === 'raw') return [{ kind: 'raw', label: 'raw', ...options, body: parseFields(body) }]
@@ -65,7 +66,7 @@ function steps(first, words, body) {
   return Array.from({ length: to - from + 1 }, (_, index) => {
     const version = from + index
     const fields = parseFields(body.replaceAll('%v', version))
-    return { kind: 'request', label: `${first} ${version}`, api: first, version, loose: to > from, ...options, body: fields }
+    return { kind: 'request', label: `${first} ${version}`, api: first, version, loose: loose || to > from, ...options, body: fields }
   })
 }
 

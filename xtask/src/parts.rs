@@ -35,6 +35,12 @@ pub const PARTS: &[Part] = &[
         prepare: npm_tools,
         run: npm,
     },
+    Part {
+        name: "oracle",
+        about: "Our answers to tests/oracle/transcripts against those of Apache Kafka that are committed",
+        prepare: node,
+        run: |_| oracle(&["--committed".to_owned()]),
+    },
     Part { name: "clients", about: "Real Kafka clients against `shore serve`", prepare: node, run: clients },
     Part { name: "web", about: "Journeys through the page in Chromium", prepare: web_tools, run: web },
 ];

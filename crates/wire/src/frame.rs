@@ -94,7 +94,8 @@ pub fn decode_request_head(frame: &Bytes) -> Result<(RequestHead, Bytes), Decode
     let api_version = reader.i16()?;
     let correlation_id = reader.i32()?;
     let api = ApiKey::from_key(api_key).ok_or(DecodeError::UnknownApiKey(api_key))?;
-    if api_version < 0 {
+    // Any version of ApiVersions has an answer.
+    if api_version < 0 && api != ApiKey::ApiVersions {
         return Err(DecodeError::UnsupportedVersion { api: api.name(), version: api_version });
     }
     let header_version = request_header_version(api, api_version);

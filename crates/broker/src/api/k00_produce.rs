@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use shore_base::{Duration, Instant, Uuid};
 use shore_log::{AppendError, RecordError};
-use shore_wire::batch::BatchView;
+use shore_wire::batch::{BatchError, BatchView, batches};
 use shore_wire::codec::DecodeError;
 use shore_wire::compress::Codec;
 use shore_wire::error::ErrorCode;
@@ -60,8 +60,8 @@ impl ParkedProduce {
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: ProduceRequest = ctx.decode(body)?;
-    if request.transactional_id.is_none() && batches_of(&request).any(|batch| batch.is_transactional()) {
-        return Ok(refuse_all(&ctx, &request, ErrorCode::TransactionalIdAuthorizationFailed, None));
+    if let Some((error, message)) = refuse_request(&request) {
+        return Ok(refuse_all(&ctx, &request, error, message.as_deref()));
     }
     Ok(match begins_transactions(broker, &ctx, &request) {
         Ok(begun) if begun.is_empty() => produce(broker, ctx, &request, &Verified::default()),
@@ -84,7 +84,6 @@ pub(super) fn produce(
         deadline: ctx.received_at + Duration::from_millis(request.timeout_ms.max(0) as u64),
         ctx,
     };
-    let is_valid = matches!(request.acks, -1..=1);
     let mut first_error = None;
     for data in &request.topic_data {
         let topic = broker.find_topic(&parked.ctx, &data.name, from_wire(data.topic_id));
@@ -98,9 +97,8 @@ pub(super) fn produce(
         answer.partition_responses.reserve_exact(data.partition_data.len());
         for partition in &data.partition_data {
             let result = match &topic {
-                _ if !is_valid => Err(Refusal::of(ErrorCode::InvalidRequiredAcks)),
                 Err(error) => Err(Refusal::of(*error)),
-                Ok(topic) => append(broker, &parked.ctx, *topic, partition, verified),
+                Ok(topic) => append(broker, &parked.ctx, request.acks, *topic, partition, verified),
             };
             let place = (parked.topics.len(), answer.partition_responses.len());
             let (response, waits_for) = answer_of(partition.index, parked.ctx.api_version, result);
@@ -112,7 +110,10 @@ pub(super) fn produce(
                 parked.wait(broker, place, id, end);
             }
         }
-        parked.topics.push(answer);
+        // A topic without partitions is left out.
+        if !answer.partition_responses.is_empty() {
+            parked.topics.push(answer);
+        }
     }
     if request.acks == 0 {
         return match first_error {
@@ -143,20 +144,21 @@ struct Done {
 fn append(
     broker: &mut Broker,
     ctx: &RequestContext,
+    acks: i16,
     topic: Uuid,
     data: &PartitionProduceData,
     verified: &Verified,
 ) -> Result<Done, Refusal> {
     let id = PartitionId { topic, partition: data.index };
     let records = data.records.as_deref().ok_or(Refusal::of(ErrorCode::InvalidRecord))?;
-    check_batch(ctx, records)?;
+    let (wall, observed) = (broker.wall, broker.observed);
+    let partition = broker.leading_mut(id).map_err(Refusal::of)?;
+    check_batch(ctx, acks, records)?;
     let guard = match verified.get(&id) {
         Some(Ok(guard)) => *guard,
         Some(Err((code, message))) => return Err(Refusal { message: message.clone(), ..Refusal::of(*code) }),
         None => None,
     };
-    let (wall, observed) = (broker.wall, broker.observed);
-    let partition = broker.leading_mut(id).map_err(Refusal::of)?;
     if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
@@ -193,27 +195,52 @@ fn append(
     }
 }
 
-/// What depends on the request, before the log checks the batch itself.
-pub(super) fn check_batch(ctx: &RequestContext, records: &[u8]) -> Result<(), Refusal> {
-    let takes_messages = ctx.api_version < BATCHES_VERSION;
-    match message_set::first_magic(records) {
-        None if records.is_empty() && !takes_messages => return Err(Refusal::of(ErrorCode::InvalidRecord)),
-        Some(0 | 1) if takes_messages => return Ok(()),
-        Some(0 | 1) if !message_set::is_torn(records) => return Err(Refusal::of(ErrorCode::InvalidRecord)),
-        None | Some(0..=2) => {}
-        Some(magic) => {
-            let message = format!("Invalid magic found in record: {magic}");
-            return Err(Refusal { message: Some(message), ..Refusal::of(ErrorCode::CorruptMessage) });
+/// Why the whole request is refused, whatever else may be said of its partitions. Kafka looks for a transactional batch,
+/// partition by partition, and comes no further than to what cannot be a batch.
+fn refuse_request(request: &ProduceRequest) -> Option<(ErrorCode, Option<String>)> {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    for records in partitions.filter_map(|partition| partition.records.as_deref()) {
+        let Some(length) = records.get(8..12).map(|bytes| i32::from_be_bytes(bytes.try_into().expect("four"))) else {
+            continue;
+        };
+        if length < SMALLEST_RECORD {
+            let why = format!("Record size {length} is less than the minimum record overhead ({SMALLEST_RECORD})");
+            return Some((ErrorCode::CorruptMessage, Some(why)));
+        }
+        let magic = records.get(MAGIC_POSITION).map(|&byte| byte as i8);
+        if let Some(magic) = magic.filter(|magic| !(0..=2).contains(magic)) {
+            return Some((ErrorCode::CorruptMessage, Some(format!("Invalid magic found in record: {magic}"))));
+        }
+        if BatchView::parse(records).is_ok_and(|batch| batch.is_transactional()) {
+            return request.transactional_id.is_none().then_some((ErrorCode::TransactionalIdAuthorizationFailed, None));
         }
     }
-    // What is no batch is the log's to refuse.
-    let Ok(batch) = BatchView::parse(records) else { return Ok(()) };
-    if !takes_messages && ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) {
-        return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
-    }
-    Ok(())
+    None
 }
 
+/// What depends on the request, before the log checks the batch itself: one batch that is all there, of the current
+/// format, in a codec that the version has. Before there were batches, all of this is the log's.
+pub(super) fn check_batch(ctx: &RequestContext, acks: i16, records: &[u8]) -> Result<(), Refusal> {
+    let mut batches = batches(records);
+    match batches.next() {
+        _ if ctx.api_version < BATCHES_VERSION => {}
+        None | Some(Err(BatchError::Torn { .. } | BatchError::Magic { .. })) => {
+            return Err(Refusal::of(ErrorCode::InvalidRecord));
+        }
+        Some(Ok(batch)) if ctx.api_version < 7 && batch.codec() == Some(Codec::Zstd) => {
+            return Err(Refusal::of(ErrorCode::UnsupportedCompressionType));
+        }
+        Some(Ok(_)) if matches!(batches.next(), Some(Ok(_))) => return Err(Refusal::of(ErrorCode::InvalidRecord)),
+        // What is no batch is the log's to refuse.
+        Some(_) => {}
+    }
+    if matches!(acks, -1..=1) { Ok(()) } else { Err(Refusal::of(ErrorCode::InvalidRequiredAcks)) }
+}
+
+/// What a message of format 0 takes without key and value.
+const SMALLEST_RECORD: i32 = 14;
+/// Where a batch, as a message of the old formats, says which format it has.
+const MAGIC_POSITION: usize = 16;
 /// Before this version there were no batches. A client may send one all the same.
 const BATCHES_VERSION: i16 = 3;
 
@@ -307,7 +334,7 @@ fn refuse_all(ctx: &RequestContext, request: &ProduceRequest, error: ErrorCode, 
         return Served::Close(format!("acks=0 leaves no other way to say {}", error.name()));
     }
     let mut response = ProduceResponse::default();
-    for data in &request.topic_data {
+    for data in request.topic_data.iter().filter(|data| !data.partition_data.is_empty()) {
         let mut topic = TopicProduceResponse::default();
         (topic.name, topic.topic_id) = (data.name.clone(), data.topic_id);
         for partition in &data.partition_data {

@@ -16,6 +16,7 @@ use shore_wire::error::ErrorCode;
 use shore_wire::fetch::{
     AbortedTransaction, CurrentLeader, EpochEnd, FetchResponseBuilder, FetchedPartition, FetchedTopic, NodeEndpoint,
 };
+use shore_wire::frame::Frame;
 use shore_wire::message_set::{DownConvertError, down_convert};
 use shore_wire::messages::FetchRequest;
 
@@ -30,8 +31,11 @@ pub(crate) struct ParkedFetch {
     ctx: RequestContext,
     session: FetchContext,
     read_committed: bool,
+    /// It says that it is this replica; -1 is a consumer.
+    replica: i32,
     min_bytes: u64,
-    max_bytes: usize,
+    /// Below zero, reading is refused.
+    max_bytes: i32,
     pub deadline: Instant,
     /// Bytes that have become readable so far.
     gathered: u64,
@@ -48,13 +52,17 @@ enum Reading {
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: FetchRequest = ctx.decode(body)?;
+    if !matches!(request.isolation_level, 0 | 1) {
+        return Ok(Served::Answer(refuse_all(&ctx, &request, ErrorCode::UnknownServerError)));
+    }
     let most = broker.settings.int("fetch.max.bytes");
     let session = broker.sessions.begin(broker.now, &request, ctx.api_version);
     let parked = ParkedFetch {
         session,
         read_committed: request.isolation_level == 1,
+        replica: if ctx.api_version >= 15 { request.replica_state.replica_id } else { request.replica_id },
         min_bytes: request.min_bytes.clamp(0, most) as u64,
-        max_bytes: request.max_bytes.clamp(0, most) as usize,
+        max_bytes: request.max_bytes.min(most),
         deadline: ctx.received_at + Duration::from_millis(request.max_wait_ms.max(0) as u64),
         gathered: 0,
         is_due: request.max_wait_ms <= 0,
@@ -65,6 +73,28 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     broker.parked.insert(id, Parked::Fetch(parked));
     broker.try_fetch(id);
     Ok(Served::Parked)
+}
+
+/// The answer to a request that cannot be served at all: up to version 12 every partition has the error too.
+fn refuse_all(ctx: &RequestContext, request: &FetchRequest, error: ErrorCode) -> Frame {
+    let mut response =
+        FetchResponseBuilder { error, session_id: request.session_id, ..FetchResponseBuilder::default() };
+    if !ctx.gives_topic_ids() {
+        for topic in &request.topics {
+            let partitions = topic.partitions.iter();
+            response.topics.push(FetchedTopic {
+                name: topic.topic.clone(),
+                partitions: partitions
+                    .map(|asked| FetchedPartition {
+                        aborted_transactions: Some(Vec::new()),
+                        ..refused(asked.partition, error)
+                    })
+                    .collect(),
+                ..FetchedTopic::default()
+            });
+        }
+    }
+    response.finish(ctx.correlation_id, ctx.api_version)
 }
 
 impl Broker {
@@ -174,13 +204,16 @@ impl Broker {
         let mut answers = Vec::with_capacity(wanted.len());
         let mut loads = Vec::new();
         let (mut bytes, mut has_error) = (0, false);
+        let mut left = parked.max_bytes;
         for wanted in wanted {
-            let left = parked.max_bytes.saturating_sub(bytes);
             let whole = bytes == 0 && parked.ctx.api_version >= WHOLE_BATCH_VERSION;
             let read = self.fetched_id(wanted).and_then(|id| Ok((id, self.leading(id)?)));
             let answer = match read {
-                Ok((id, partition)) => match read_partition(partition, wanted, parked.read_committed, left, whole) {
-                    Ok(answer) => answer,
+                Ok((id, partition)) => match read_partition(partition, wanted, parked, left, whole) {
+                    Ok((answer, spent)) => {
+                        left = if spent > 0 { left.saturating_sub_unsigned(spent).max(0) } else { left };
+                        answer
+                    }
                     Err(ranges) => {
                         loads.extend(ranges.into_iter().map(|range| (id, range)));
                         continue;
@@ -230,6 +263,17 @@ impl Broker {
                 rack: self.settings.given("broker.rack").map(str::to_owned),
             }];
         }
+        // What is not there comes last, as in Kafka: first topics that are unknown by their id.
+        let rank = |answer: &FetchedPartition| match answer.error {
+            ErrorCode::UnknownTopicId => 1,
+            ErrorCode::UnknownTopicOrPartition => 2,
+            _ => 0,
+        };
+        for missing in 1..=2 {
+            let (there, last): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, answer)| rank(answer) != missing);
+            answers = there;
+            answers.extend(last);
+        }
         let mut last = None;
         for (place, answer) in answers {
             let topic = &wanted[place].topic;
@@ -269,55 +313,66 @@ fn convert(answer: &mut FetchedPartition, wanted: &Wanted, version: i16) {
     }
 }
 
-/// Reads one partition within `left` bytes; `is_first` lets one batch be larger than any limit.
+/// Reads one partition within `left` bytes; `is_first` lets one batch be larger than any limit. Says also what that takes
+/// off the limit: Kafka cuts within a batch, so that a partition with more to read uses up what it may.
 fn read_partition(
     partition: &Partition,
     wanted: &Wanted,
-    read_committed: bool,
-    left: usize,
+    parked: &ParkedFetch,
+    left: i32,
     is_first: bool,
-) -> Result<FetchedPartition, Vec<ReadRange>> {
+) -> Result<(FetchedPartition, u32), Vec<ReadRange>> {
     let log = &partition.log;
+    let refuse = |error| Ok((refused(wanted.partition, error), 0));
     if let Err(error) = partition.check_epoch(wanted.current_leader_epoch) {
         let mut answer = refused(wanted.partition, error);
         if error == ErrorCode::FencedLeaderEpoch {
             answer.current_leader =
                 Some(CurrentLeader { leader_id: partition.leader_id, leader_epoch: partition.leader_epoch });
         }
-        return Ok(answer);
+        return Ok((answer, 0));
     }
-    let end = if read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    if parked.replica >= 0 {
+        // A single node has no followers.
+        return refuse(ErrorCode::NotLeaderOrFollower);
+    }
+    let end = if parked.read_committed { log.last_stable_offset() } else { log.high_watermark() };
     let mut answer = FetchedPartition {
         partition: wanted.partition,
         high_watermark: log.high_watermark(),
         last_stable_offset: log.last_stable_offset(),
         log_start_offset: log.start_offset(),
-        aborted_transactions: read_committed.then(Vec::new),
+        aborted_transactions: parked.read_committed.then(Vec::new),
         ..FetchedPartition::default()
     };
     if wanted.last_fetched_epoch >= 0 {
         let (epoch, end_offset) = log.end_offset_for_epoch(wanted.last_fetched_epoch);
         if epoch < 0 {
-            return Ok(refused(wanted.partition, ErrorCode::OffsetOutOfRange));
+            return refuse(ErrorCode::OffsetOutOfRange);
         }
         if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset {
             answer.diverging_epoch = Some(EpochEnd { epoch, end_offset });
-            return Ok(answer);
+            return Ok((answer, 0));
         }
     }
-    let max_bytes = left.min(wanted.max_bytes.max(0) as usize);
-    match log.read(wanted.fetch_offset, end, max_bytes, is_first) {
-        Ok(Read::Ready { slices, next_offset, .. }) => {
-            if read_committed && !slices.is_empty() {
+    let limit = left.min(wanted.max_bytes);
+    if limit < 0 && (log.start_offset()..end).contains(&wanted.fetch_offset) {
+        return refuse(ErrorCode::UnknownServerError);
+    }
+    let limit = limit.max(0) as u32;
+    match log.read(wanted.fetch_offset, end, limit as usize, is_first) {
+        Ok(Read::Ready { slices, bytes, next_offset }) => {
+            if parked.read_committed && !slices.is_empty() {
                 let aborted = log.aborted_transactions(wanted.fetch_offset, next_offset);
                 answer.aborted_transactions = Some(aborted.iter().map(to_wire_aborted).collect());
             }
             answer.records = slices;
+            let bytes = bytes as u32;
+            Ok((answer, if next_offset < end { bytes.max(limit) } else { bytes }))
         }
-        Ok(Read::Load(ranges)) => return Err(ranges),
-        Err(error) => return Ok(refused(wanted.partition, error.code())),
+        Ok(Read::Load(ranges)) => Err(ranges),
+        Err(error) => refuse(error.code()),
     }
-    Ok(answer)
 }
 
 fn to_wire_aborted(aborted: &shore_log::AbortedTransaction) -> AbortedTransaction {

@@ -41,6 +41,9 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
         return list_segments(broker, &ctx, &body);
     }
     let request: ListOffsetsRequest = ctx.decode(body)?;
+    if ctx.api_version >= 2 && !matches!(request.isolation_level, 0 | 1) {
+        return Ok(Served::Answer(ctx.respond(&refuse_all(ctx.api_version, &request, ErrorCode::UnknownServerError))));
+    }
     let parked = ParkedListOffsets { ctx, request };
     match broker.list_offsets(&parked) {
         Ok(response) => Ok(Served::Answer(parked.ctx.respond(&response))),
@@ -49,6 +52,28 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
             Ok(Served::Parked)
         }
     }
+}
+
+/// The answer to a request that cannot be served at all.
+fn refuse_all(version: i16, request: &ListOffsetsRequest, error: ErrorCode) -> ListOffsetsResponse {
+    let refuse = |asked: &ListOffsetsPartition| {
+        let mut partition = ListOffsetsPartitionResponse::default();
+        partition.partition_index = asked.partition_index;
+        partition.error_code = error.code();
+        (partition.timestamp, partition.offset) = (NOTHING.timestamp, NOTHING.offset);
+        if version >= 4 {
+            partition.leader_epoch = NOTHING.leader_epoch;
+        }
+        partition
+    };
+    let mut response = ListOffsetsResponse::default();
+    for topic in &request.topics {
+        let mut answer = ListOffsetsTopicResponse::default();
+        answer.name = topic.name.clone();
+        answer.partitions = topic.partitions.iter().map(refuse).collect();
+        response.topics.push(answer);
+    }
+    response
 }
 
 type Wants = Vec<(PartitionId, ReadRange)>;
@@ -71,11 +96,21 @@ impl Broker {
             let mut answer = ListOffsetsTopicResponse::default();
             answer.name = topic.name.clone();
             let repeated = repeated(&topic.partitions);
+            let mut told = BTreeSet::new();
             for asked in &topic.partitions {
-                let found = match id {
-                    _ if repeated.contains(&asked.partition_index) => Found::Refused(ErrorCode::InvalidRequest),
-                    None => Found::Refused(ErrorCode::UnknownTopicOrPartition),
-                    Some(topic) => self.list_offset(&parked.ctx, parked.request.isolation_level, topic, asked),
+                let is_repeated = repeated.contains(&asked.partition_index);
+                if is_repeated && !told.insert(asked.partition_index) {
+                    continue;
+                }
+                let refused = if is_repeated {
+                    Some(ErrorCode::InvalidRequest)
+                } else {
+                    unknown_timestamp(parked.ctx.api_version, asked.timestamp)
+                };
+                let found = match (refused, id) {
+                    (Some(error), _) => Found::Refused(error),
+                    (None, None) => Found::Refused(ErrorCode::UnknownTopicOrPartition),
+                    (None, Some(topic)) => self.list_offset(parked.request.isolation_level, topic, asked),
                 };
                 let mut partition = ListOffsetsPartitionResponse::default();
                 partition.partition_index = asked.partition_index;
@@ -98,15 +133,15 @@ impl Broker {
                 }
                 answer.partitions.push(partition);
             }
-            response.topics.push(answer);
+            // A topic without partitions is left out.
+            if !answer.partitions.is_empty() {
+                response.topics.push(answer);
+            }
         }
         if wants.is_empty() { Ok(response) } else { Err(wants) }
     }
 
-    fn list_offset(&self, ctx: &RequestContext, isolation: i8, topic: Uuid, asked: &ListOffsetsPartition) -> Found {
-        if let Some(error) = unknown_timestamp(ctx.api_version, asked.timestamp) {
-            return Found::Refused(error);
-        }
+    fn list_offset(&self, isolation: i8, topic: Uuid, asked: &ListOffsetsPartition) -> Found {
         let id = PartitionId { topic, partition: asked.partition_index };
         match self.leading(id).and_then(|partition| {
             partition.check_epoch(asked.current_leader_epoch)?;

@@ -53,19 +53,27 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     Ok(Served::Answer(ctx.respond(&response)))
 }
 
-/// Versions 10 and 11 have room for topic ids and cannot be asked for them: nothing else is answered.
+/// Versions 10 and 11 have room for topic ids and cannot be asked for them; a topic without a name and an id cannot be
+/// asked for at all. Nothing else is answered.
 fn refuse_ids(version: i16, request: &MetadataRequest) -> Option<MetadataResponse> {
     let asked = request.topics.as_deref().unwrap_or_default();
-    if version >= 12 || asked.iter().all(|topic| topic.name.is_some() && from_wire(topic.topic_id) == Uuid::ZERO) {
-        return None;
-    }
+    let mut without_id = asked.iter().filter(|topic| from_wire(topic.topic_id) == Uuid::ZERO);
+    let is_by_name = without_id.clone().count() == asked.len();
+    let is_nameless = without_id.any(|topic| topic.name.is_none());
+    let error = match version {
+        12.. if is_by_name && is_nameless => ErrorCode::UnknownServerError,
+        10..12 if is_nameless || !is_by_name => ErrorCode::InvalidRequest,
+        _ => return None,
+    };
     let describe = Describe { version, with_operations: false };
     let mut response = MetadataResponse::default();
     response.topics = asked
         .iter()
         .map(|topic| {
             let name = topic.name.as_ref().map_or("", |name| name.as_str());
-            describe.missing(Some(name), from_wire(topic.topic_id), ErrorCode::InvalidRequest)
+            let mut topic = describe.missing(Some(name), from_wire(topic.topic_id), error);
+            topic.is_internal = false;
+            topic
         })
         .collect();
     Some(response)
@@ -139,9 +147,6 @@ impl Describe {
                 partition
             })
             .collect();
-        if self.version >= 8 && self.with_operations {
-            described.topic_authorized_operations = TOPIC_OPERATIONS;
-        }
         described
     }
 
@@ -156,7 +161,9 @@ impl Describe {
         if self.version >= 1 {
             topic.is_internal = name.is_some_and(topic_name::is_internal);
         }
-        topic.topic_authorized_operations = NOT_ASKED;
+        // What is asked for by an id that nobody has is not looked up; a name that nobody has is.
+        let is_told = self.version >= 8 && self.with_operations && name.is_some();
+        topic.topic_authorized_operations = if is_told { TOPIC_OPERATIONS } else { NOT_ASKED };
         topic
     }
 }

@@ -6,6 +6,7 @@
 use shore_base::{Instant, Uuid, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
+use shore_wire::messages::offset_commit_response::OffsetCommitResponseTopic;
 use shore_wire::messages::{self, OffsetCommitRequest, OffsetCommitResponse};
 
 use crate::group::{Caller, GroupCoordinator, Topics, add_commit_result};
@@ -41,6 +42,12 @@ pub fn handle(
             }
         };
         let (name, id) = (topic.name.clone(), topic.topic_id);
+        if missing.is_some() && topic.partitions.is_empty() {
+            // It is named in the answer all the same.
+            let mut result = OffsetCommitResponseTopic::default();
+            (result.name, result.topic_id) = (name.clone(), id);
+            response.topics.push(result);
+        }
         topic.partitions.retain(|partition| {
             let there = missing.is_none() && topics.has_partition(&name, partition.partition_index);
             if !there {

@@ -1,7 +1,7 @@
 //! DescribeConfigs (32): what topics, brokers and groups are configured with, and where each value comes from.
 //!
 //! A value's synonyms are the places it could come from, the winner first. A topic falls back to one broker config;
-//! where that one is given in another unit (`log.retention.hours` for `retention.ms`), the value counts but is no
+//! where that one is given in another unit alone (`log.retention.hours` for `retention.ms`), the value counts but is no
 //! synonym. A broker's loggers (resource 8) are none: nothing here logs by name.
 
 use bytes::Bytes;
@@ -146,7 +146,7 @@ fn entries(cluster: &Cluster, resource_type: i8, name: &str) -> Result<Vec<Entry
         }
         BROKER if name.is_empty() => Ok(default_broker_entries(cluster)),
         BROKER => {
-            let expected = format!("expected {} or empty string", cluster.node_id);
+            let expected = format!("expected {} or empty string,", cluster.node_id);
             is_this_broker(cluster, name, &expected)?;
             Ok(BROKER_CONFIGS.iter().map(|config| broker_entry(cluster, config)).collect())
         }
@@ -170,7 +170,7 @@ fn is_this_broker(cluster: &Cluster, name: &str, expected: &str) -> Result<(), R
     let refuse = |why: String| Err((ErrorCode::InvalidRequest, why));
     match name.parse::<i32>() {
         Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
-        Ok(id) if id != cluster.node_id => refuse(format!("Unexpected broker id, {expected}, but received {name}")),
+        Ok(id) if id != cluster.node_id => refuse(format!("Unexpected broker id, {expected} but received {name}")),
         Ok(_) => Ok(()),
     }
 }
@@ -196,21 +196,35 @@ fn topic_entry(cluster: &Cluster, config: &'static TopicConfig, own: Option<&Con
 }
 
 /// Where a broker config's value can come from: its own dynamic one, that of all brokers, what it was started with,
-/// Kafka's default.
+/// Kafka's default. What the same thing in other units says follows, once this one is given.
 fn broker_synonyms(cluster: &Cluster, name: &'static str) -> Vec<Synonym> {
     let dynamic = cluster.dynamic();
-    let of = |configs: Option<&ConfigMap>| configs.and_then(|configs| configs.get(name)).cloned();
-    let fixed = cluster.settings.given(name).map(str::to_owned);
-    let default = broker_config(name).and_then(|config| config.default).map(str::to_owned);
-    [
-        (of(dynamic.own), Source::DynamicBroker),
-        (of(dynamic.all), Source::DynamicDefaultBroker),
-        (fixed, Source::StaticBroker),
-        (default, Source::Default),
-    ]
-    .into_iter()
-    .filter_map(|(value, source)| Some(Synonym { name, value: value?, source }))
-    .collect()
+    let of = |configs: Option<&ConfigMap>, name: &str| configs.and_then(|configs| configs.get(name)).cloned();
+    let mut all = Vec::new();
+    for source in [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default] {
+        for name in std::iter::once(name).chain(other_units(name).iter().copied()) {
+            let value = match source {
+                Source::DynamicBroker => of(dynamic.own, name),
+                Source::DynamicDefaultBroker => of(dynamic.all, name),
+                Source::StaticBroker => cluster.settings.given(name).map(str::to_owned),
+                _ => broker_config(name).and_then(|config| config.default).map(str::to_owned),
+            };
+            all.extend(value.map(|value| Synonym { name, value, source }));
+        }
+    }
+    let first = all.iter().position(|synonym| synonym.name == name).unwrap_or(all.len());
+    all.split_off(first)
+}
+
+/// The configs that say the same in coarser units, by rising unit.
+fn other_units(name: &str) -> &'static [&'static str] {
+    match name {
+        "log.retention.ms" => &["log.retention.minutes", "log.retention.hours"],
+        "log.roll.ms" => &["log.roll.hours"],
+        "log.roll.jitter.ms" => &["log.roll.jitter.hours"],
+        "log.flush.interval.ms" => &["log.flush.scheduler.interval.ms"],
+        _ => &[],
+    }
 }
 
 fn broker_entry(cluster: &Cluster, config: &'static BrokerConfig) -> Entry {

@@ -33,7 +33,8 @@ fn describe(broker: &Broker, request: &DescribeTopicPartitionsRequest) -> Descri
     let names: BTreeSet<&str> = if asks_for_all { known.collect() } else { asked.collect() };
     let is_lost = request.cursor.is_some() && !asks_for_all && !names.contains(from);
     if is_lost || first < 0 {
-        response.topics = request.topics.iter().map(|topic| refused(&topic.name, ErrorCode::InvalidRequest)).collect();
+        response.topics =
+            request.topics.iter().map(|topic| missing(&topic.name, Uuid::ZERO, ErrorCode::InvalidRequest)).collect();
         return response;
     }
     let limit = request.response_partition_limit.min(broker.settings.int("max.request.partition.size.limit"));

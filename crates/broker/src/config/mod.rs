@@ -275,6 +275,13 @@ pub(crate) fn check_topic_configs(configs: &ConfigMap) -> Result<(), String> {
                    storage.";
         return Err(why.to_owned());
     }
+    let lag = |name: &str, default| configs.get(name).and_then(|value| value.trim().parse().ok()).unwrap_or(default);
+    let (min, max) = (lag("min.compaction.lag.ms", 0), lag("max.compaction.lag.ms", i64::MAX));
+    if min > max {
+        return Err(format!(
+            "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+        ));
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use shore_wire::messages::{
 };
 use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 
-use super::{Call, Controller, NOT_STORED, Refusal};
+use super::{Call, Controller, NOT_STORED, Refusal, told};
 use crate::api::text;
 use crate::config::alter::{Alteration, BROKER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::config::{check_client_metrics, check_group_configs, check_topic_configs};
@@ -63,9 +63,8 @@ impl Controller {
     fn config_records(&self, alteration: &Alteration) -> Result<Vec<MetadataRecord>, Refusal> {
         let (resource_type, resource_name) = (alteration.resource_type, alteration.resource_name.as_str());
         let invalid = |why: String| (ErrorCode::InvalidConfig, why);
-        if let Some(change) = alteration.changes.iter().find(|change| change.operation.is_err()) {
-            let why = format!("Unknown operation on {}.", change.name);
-            return Err((ErrorCode::UnknownServerError, why));
+        if alteration.changes.iter().any(|change| change.operation.is_err()) {
+            return Err((ErrorCode::UnknownServerError, String::new()));
         }
         let mut configs = self.image.configs(resource_type, resource_name).cloned().unwrap_or_default();
         let outcome = alteration.outcome(&configs).map_err(invalid)?;
@@ -172,6 +171,6 @@ pub(crate) fn incremental_response(altered: &[Altered]) -> IncrementalAlterConfi
 fn outcome(result: &Result<(), Refusal>) -> (i16, Option<shore_wire::messages::StrBytes>) {
     match result {
         Ok(()) => (0, None),
-        Err((error, why)) => (error.code(), Some(text(why))),
+        Err((error, why)) => (error.code(), told(why)),
     }
 }

@@ -9,7 +9,7 @@ use shore_wire::records::metadata::MetadataRecord;
 
 use super::create_topics::repeated_names;
 use super::placement::partition_record;
-use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, too_many_records};
+use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, told, too_many_records};
 use crate::api::text;
 
 impl Controller {
@@ -17,6 +17,12 @@ impl Controller {
         let repeated: BTreeSet<&str> = repeated_names(request.topics.iter().map(|topic| topic.name.as_str()));
         let mut response = CreatePartitionsResponse::default();
         let mut failed = CreatePartitionsResponse::default();
+        if request.timeout_ms <= 0 {
+            // Its time is over before its turn comes.
+            let late = Err((ErrorCode::RequestTimedOut, String::new()));
+            response.results = request.topics.iter().map(|topic| result(&topic.name, &late)).collect();
+            return self.respond(call, &response);
+        }
         for name in &repeated {
             let refusal = Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()));
             response.results.push(result(name, &refusal));
@@ -44,8 +50,7 @@ impl Controller {
     fn added_partitions(&self, topic: &CreatePartitionsTopic) -> Result<Vec<MetadataRecord>, Refusal> {
         let name = topic.name.as_str();
         let Some((topic_id, known)) = self.image.topic(name) else {
-            let error = ErrorCode::UnknownTopicOrPartition;
-            return Err((error, error.message().to_owned()));
+            return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
         };
         let there = known.partitions.len();
         let wanted = usize::try_from(topic.count).unwrap_or(0);
@@ -89,7 +94,7 @@ fn result(name: &str, outcome: &Result<(), Refusal>) -> CreatePartitionsTopicRes
     result.error_message = None;
     if let Err((error, why)) = outcome {
         result.error_code = error.code();
-        result.error_message = Some(text(why));
+        result.error_message = told(why);
     }
     result
 }

@@ -9,7 +9,7 @@ use shore_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 
 use super::placement::partition_record;
-use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, too_many_records};
+use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, told, too_many_records};
 use crate::api::{text, to_wire};
 use crate::config::{ConfigMap, TOPIC_CONFIGS, check_topic_configs, topic_value};
 use crate::image::TOPIC_RESOURCE;
@@ -25,6 +25,12 @@ struct NewTopic {
 impl Controller {
     pub(super) fn create_topics(&mut self, call: Call, request: CreateTopicsRequest) {
         let repeated = repeated_names(request.topics.iter().map(|topic| topic.name.as_str()));
+        if let Some(refusal) = self.refuse_request(&request, &repeated) {
+            let mut response = CreateTopicsResponse::default();
+            let refused = |topic: &CreatableTopic| refused(call.version, &topic.name, refusal.clone());
+            response.topics = request.topics.iter().map(refused).collect();
+            return self.respond_when_committed(call, &response, &response);
+        }
         let mut results = Vec::new();
         let mut records = Vec::new();
         for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
@@ -61,6 +67,23 @@ impl Controller {
             self.propose(&records);
         }
         self.respond_when_committed(call, &response, &failed);
+    }
+
+    /// Why no topic of the request is even looked at.
+    fn refuse_request(&self, request: &CreateTopicsRequest, repeated: &BTreeSet<&str>) -> Option<Refusal> {
+        let mut topics = request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())).peekable();
+        topics.peek()?;
+        if request.timeout_ms <= 0 {
+            // Its time is over before its turn comes.
+            return Some((ErrorCode::RequestTimedOut, String::new()));
+        }
+        let partitions = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
+            (0, -1) => self.settings.int("num.partitions").into(),
+            (0, given) => i64::from(given.max(0)),
+            (assigned, _) => assigned as i64,
+        };
+        let is_too_much = topics.map(partitions).sum::<i64>() > MAX_RECORDS_PER_REQUEST as i64;
+        is_too_much.then(too_many_records)
     }
 
     fn check_new_topic(&self, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
@@ -210,7 +233,7 @@ fn refused(version: i16, name: &str, (code, message): Refusal) -> CreatableTopic
     let mut result = CreatableTopicResult::default();
     result.name = text(name);
     result.error_code = code.code();
-    result.error_message = Some(text(&message));
+    result.error_message = told(&message);
     if version >= 5 {
         result.num_partitions = -1;
         result.replication_factor = -1;

@@ -13,6 +13,16 @@ use crate::api::{from_wire, text, to_wire};
 impl Controller {
     pub(super) fn delete_topics(&mut self, call: Call, request: DeleteTopicsRequest) {
         let mut results = Results { version: call.version, response: DeleteTopicsResponse::default() };
+        if request.timeout_ms <= 0 {
+            // Its time is over before its turn comes.
+            for name in &request.topic_names {
+                results.push(Some(name), Uuid::ZERO, ErrorCode::RequestTimedOut, None);
+            }
+            for topic in &request.topics {
+                results.push(topic.name.as_deref(), from_wire(topic.topic_id), ErrorCode::RequestTimedOut, None);
+            }
+            return self.respond_when_committed(call, &results.response, &results.response);
+        }
         let mut names = Given::default();
         let mut ids = Given::default();
         for name in &request.topic_names {

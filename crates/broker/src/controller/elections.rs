@@ -15,7 +15,7 @@ use shore_wire::messages::{
 };
 use shore_wire::records::metadata::{MetadataRecord, PartitionChangeRecord, PartitionRecord};
 
-use super::{Call, Controller, NOT_STORED, Refusal};
+use super::{Call, Controller, NOT_STORED, Refusal, told};
 use crate::api::text;
 
 const PREFERRED: i8 = 0;
@@ -114,7 +114,7 @@ impl Controller {
                 let allowed = request.allow_replication_factor_change || call.version == 0;
                 if let Err((error, why)) = self.reassigned(&topic.name, asked, allowed) {
                     partition.error_code = error.code();
-                    partition.error_message = Some(text(&why));
+                    partition.error_message = told(&why);
                 }
                 result.partitions.push(partition);
             }
@@ -133,7 +133,7 @@ impl Controller {
             .partition(topic_id, index)
             .ok_or_else(|| unknown(format!("Unable to find partition {topic}:{index}.")))?;
         let Some(replicas) = &asked.replicas else {
-            return Err(default_refusal(ErrorCode::NoReassignmentInProgress));
+            return Err((ErrorCode::NoReassignmentInProgress, String::new()));
         };
         self.check_replicas(replicas, None)?;
         let (is, becomes) = (partition.replicas.len(), replicas.len());

@@ -31,7 +31,7 @@ use shore_wire::frame::{self, Frame};
 use shore_wire::messages::KafkaResponse;
 use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 
-use crate::api::RequestId;
+use crate::api::{RequestId, text};
 use crate::config::Settings;
 use crate::event::Event;
 use crate::features::FEATURES;
@@ -436,8 +436,13 @@ pub(crate) fn apply_batches(image: &mut MetadataImage, bytes: &[u8]) -> Result<O
 /// The code of a reply whose records could not be stored.
 const NOT_STORED: ErrorCode = ErrorCode::KafkaStorageError;
 
-/// Why a part of a request is refused: the code, and Kafka's words.
+/// Why a part of a request is refused: the code, and Kafka's words, which may be none.
 pub(crate) type Refusal = (ErrorCode, String);
+
+/// The words of a refusal as answers have them.
+fn told(why: &str) -> Option<shore_wire::messages::StrBytes> {
+    (!why.is_empty()).then(|| text(why))
+}
 
 /// Kafka's bound on what one request may make the controller write.
 const MAX_RECORDS_PER_REQUEST: usize = 10_000;

@@ -109,8 +109,9 @@ fn commit_records(
     response: &mut OffsetCommitResponse,
 ) -> Vec<GroupRecord> {
     let now = fx.wall.as_millis();
-    // -1: the broker decides.
-    let expire_timestamp = if request.retention_time_ms == -1 { -1 } else { now + request.retention_time_ms };
+    // -1: the broker decides. What no long can hold wraps, as in Kafka.
+    let expire_timestamp =
+        if request.retention_time_ms == -1 { -1 } else { now.wrapping_add(request.retention_time_ms) };
     let mut records = Vec::new();
     for topic in &request.topics {
         let topic_id = Uuid(topic.topic_id.to_bytes());

@@ -8,7 +8,7 @@ use shore_wire::messages::{
     ListConfigResourcesRequest, alter_configs_request, incremental_alter_configs_request,
 };
 
-use crate::harness::Server;
+use crate::harness::{Server, config};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -49,6 +49,24 @@ fn describe(server: &mut Server, kind: i8, name: &str, config: &str) -> (String,
     let response = server.ask(4, &request);
     let config = response.results[0].configs.first().expect("the config is there");
     (config.value.as_ref().map(ToString::to_string).unwrap_or_default(), config.config_source)
+}
+
+#[test]
+fn what_other_units_say_follows_once_this_one_is_given() {
+    let synonyms = |given: &str| {
+        let mut config = config();
+        config.static_configs.insert(given.to_owned(), "5".to_owned());
+        let mut server = Server::with(config);
+        let mut resource = DescribeConfigsResource::default();
+        (resource.resource_type, resource.resource_name) = (BROKER, "1".into());
+        resource.configuration_keys = Some(vec!["log.retention.ms".into()]);
+        let mut request = DescribeConfigsRequest::default();
+        (request.resources, request.include_synonyms) = (vec![resource], true);
+        let response = server.ask(4, &request);
+        response.results[0].configs[0].synonyms.iter().map(|synonym| synonym.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(synonyms("log.retention.ms"), ["log.retention.ms", "log.retention.hours"]);
+    assert!(synonyms("log.retention.hours").is_empty());
 }
 
 #[test]
@@ -235,7 +253,7 @@ fn a_topic_gets_more_partitions_and_never_fewer() {
             InvalidPartitions,
             "The topic orders currently has 5 partition(s); -1 would not be an increase.",
         ),
-        ("nowhere", 2, None, UnknownTopicOrPartition, "This server does not host this topic-partition."),
+        ("nowhere", 2, None, UnknownTopicOrPartition, ""),
         (
             "orders",
             7,
@@ -253,6 +271,11 @@ fn a_topic_gets_more_partitions_and_never_fewer() {
     ] {
         assert_eq!(grow(&mut server, 3, name, count, assigned), (code.code(), why.to_owned()));
     }
+    let mut late = CreatePartitionsRequest::default();
+    let mut topic = CreatePartitionsTopic::default();
+    (topic.name, topic.count) = ("orders".into(), 9);
+    (late.topics, late.timeout_ms) = (vec![topic], 0);
+    assert_eq!(server.ask(3, &late).results[0].error_code, ErrorCode::RequestTimedOut.code());
     assert_eq!(grow(&mut server, 3, "orders", 6, Some(&[&[1]])), (0, String::new()));
     let mut server = server.restart();
     assert_eq!(server.metadata(12, Some(&["orders"])).topics[0].partitions.len(), 6);

@@ -6,7 +6,7 @@ use shore_wire::batch::batches;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use shore_wire::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, Uuid};
+use shore_wire::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, Uuid};
 
 use crate::harness::{Server, WALL, batch, produce_request};
 
@@ -126,6 +126,53 @@ fn the_first_batch_is_given_whole_whatever_the_limits_and_only_that() {
 }
 
 #[test]
+fn a_partition_with_more_to_read_uses_up_the_limit() {
+    let mut server = Server::start();
+    server.create_topic("t", 2, &[]);
+    server.produce("t", 0, &["first"]);
+    server.produce("t", 0, &[&"x".repeat(500)]);
+    server.produce("t", 1, &["small"]);
+    let mut request = fetch_request("t", 0, 0);
+    let mut other = request.topics[0].partitions[0].clone();
+    other.partition = 1;
+    request.topics[0].partitions.push(other);
+    request.max_bytes = 300;
+    assert_eq!(values(&server.ask(12, &request)), ["first"]);
+    request.max_bytes = 3000;
+    assert_eq!(values(&server.ask(12, &request)).len(), 3);
+}
+
+#[test]
+fn what_no_consumer_asks_is_refused() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    server.produce("t", 0, &["a"]);
+    let mut negative = fetch_request("t", 0, 0);
+    negative.topics[0].partitions[0].partition_max_bytes = -1;
+    assert_eq!(error_of(&server.ask(12, &negative)), ErrorCode::UnknownServerError.code());
+    let mut follower = fetch_request("t", 0, 0);
+    follower.replica_id = 7;
+    assert_eq!(error_of(&server.ask(12, &follower)), ErrorCode::NotLeaderOrFollower.code());
+    let mut isolated = fetch_request("t", 0, 0);
+    isolated.isolation_level = 2;
+    for (version, partitions) in [(12, 1), (13, 0)] {
+        let response = server.ask(version, &isolated);
+        assert_eq!(response.error_code, ErrorCode::UnknownServerError.code());
+        assert_eq!(response.responses.len(), partitions, "v{version}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_answered_last() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let mut request = fetch_request("nowhere", 0, 0);
+    request.topics.extend(fetch_request("t", 0, 0).topics);
+    let names: Vec<String> = server.ask(12, &request).responses.iter().map(|topic| topic.topic.to_string()).collect();
+    assert_eq!(names, ["t", "nowhere"]);
+}
+
+#[test]
 fn offsets_and_epochs_that_do_not_fit_are_refused() {
     let mut server = Server::start();
     server.create_topic("t", 1, &[]);
@@ -207,6 +254,24 @@ fn what_left_the_cache_is_loaded() {
     assert!(log.cached_bytes < 2 << 20, "{}", log.cached_bytes);
     assert_eq!(fetch_values(&mut server, "t", 0, 0)[0], value);
     assert_eq!(list_offset(&mut server, 7, "t", WALL), (0, WALL, 0));
+}
+
+#[test]
+fn a_partition_twice_or_an_unknown_isolation_level_lists_no_offsets() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let mut partition = ListOffsetsPartition::default();
+    (partition.timestamp, partition.current_leader_epoch) = (-1, -1);
+    let mut topic = ListOffsetsTopic::default();
+    (topic.name, topic.partitions) = ("t".into(), vec![partition.clone(), partition]);
+    let mut request = ListOffsetsRequest::default();
+    (request.replica_id, request.topics) = (-1, vec![topic]);
+    let codes = |response: ListOffsetsResponse| {
+        response.topics[0].partitions.iter().map(|partition| partition.error_code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(server.ask(6, &request)), [ErrorCode::InvalidRequest.code()]);
+    request.isolation_level = 2;
+    assert_eq!(codes(server.ask(6, &request)), [ErrorCode::UnknownServerError.code(); 2]);
 }
 
 fn list_offset(server: &mut Server, version: i16, topic: &str, timestamp: i64) -> (i16, i64, i64) {

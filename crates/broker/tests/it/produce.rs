@@ -51,11 +51,61 @@ fn what_cannot_be_produced_is_refused_with_kafkas_codes() {
         (9, "__consumer_offsets", 0, -1, batch(&["a"]), ErrorCode::InvalidTopicException),
         (9, "t", 0, -1, batch_with(transactional, &["a"]), ErrorCode::TransactionalIdAuthorizationFailed),
         (9, "t", 0, -1, Bytes::new(), ErrorCode::InvalidRecord),
+        (9, "t", 0, -1, [batch(&["a"]), batch(&["b"])].concat().into(), ErrorCode::InvalidRecord),
+        // What is not there counts before what is wrong with the batch.
+        (9, "t", 7, -1, Bytes::new(), ErrorCode::UnknownTopicOrPartition),
     ];
     for (version, topic, partition, acks, records, error) in cases {
         let response = server.ask(version, &produce_request(topic, partition, acks, records));
         assert_eq!(produced(&response).1, error.code(), "{topic} {partition} acks={acks} v{version}");
     }
+}
+
+#[test]
+fn a_batch_that_is_none_is_refused_before_the_log_has_a_look() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let mut short = batch(&["a"]).to_vec();
+    short[8..12].copy_from_slice(&10_i32.to_be_bytes());
+    let torn = batch(&["a"]).slice(..40);
+    let cases = [
+        (Bytes::from(short), ErrorCode::CorruptMessage, "Record size 10 is less than the minimum record overhead (14)"),
+        (torn, ErrorCode::InvalidRecord, ""),
+    ];
+    for (records, error, message) in cases {
+        let response = server.ask(9, &produce_request("t", 0, -1, records));
+        let refused = &response.responses[0].partition_responses[0];
+        let text = refused.error_message.as_ref().map_or("", |text| text.as_str());
+        assert_eq!((refused.error_code, text, refused.log_start_offset), (error.code(), message, -1));
+    }
+}
+
+#[test]
+fn what_cannot_be_a_batch_spoils_the_whole_request() {
+    let mut server = Server::start();
+    server.create_topic("t", 2, &[]);
+    let mut unknown = batch(&["a"]).to_vec();
+    unknown[16] = 9;
+    let mut request = produce_request("t", 0, -1, batch(&["a"]));
+    request.topic_data.extend(produce_request("t", 1, -1, unknown.into()).topic_data);
+    let response = server.ask(9, &request);
+    let refused: Vec<(i16, &str)> = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses)
+        .map(|partition| (partition.error_code, partition.error_message.as_ref().map_or("", |text| text.as_str())))
+        .collect();
+    assert_eq!(refused, [(ErrorCode::CorruptMessage.code(), "Invalid magic found in record: 9"); 2]);
+    assert!(fetch_values(&mut server, "t", 0, 0).is_empty());
+}
+
+#[test]
+fn a_topic_without_partitions_is_left_out_of_the_answer() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let mut request = produce_request("t", 0, -1, batch(&["a"]));
+    request.topic_data[0].partition_data.clear();
+    assert!(server.ask(9, &request).responses.is_empty());
 }
 
 #[test]

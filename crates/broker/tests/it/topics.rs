@@ -79,7 +79,10 @@ fn assigned(name: &str, replicas: &[&[i32]]) -> CreatableTopic {
 }
 
 fn configured(name: &str, config: &str, value: Option<&str>) -> CreatableTopic {
-    let mut topic = topic(name, 1, 1);
+    also_configured(topic(name, 1, 1), config, value)
+}
+
+fn also_configured(mut topic: CreatableTopic, config: &str, value: Option<&str>) -> CreatableTopic {
     let mut entry = CreatableTopicConfig::default();
     entry.name = config.into();
     entry.value = value.map(Into::into);
@@ -106,6 +109,11 @@ fn refusals_have_kafkas_codes_and_words() {
             "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because \
              only 1 broker(s) are registered or some brokers have all their log directories cordoned.",
         ),
+        (
+            also_configured(configured("t", "max.compaction.lag.ms", Some("5")), "min.compaction.lag.ms", Some("10")),
+            40,
+            "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)",
+        ),
         (configured("t", "nonsense", Some("1")), 40, "Unknown topic config name: nonsense"),
         (configured("t", "retention.ms", None), 40, "Null value not supported for topic configs: retention.ms"),
         (
@@ -130,6 +138,38 @@ fn refusals_have_kafkas_codes_and_words() {
         assert_eq!((refused.error_code, text), (code, message), "{name}");
     }
     assert_eq!(server.metadata(9, None).topics.len(), 2);
+}
+
+#[test]
+fn a_topic_without_name_and_id_spoils_its_request() {
+    let mut server = Server::start();
+    let mut request = MetadataRequest::default();
+    let mut nameless = MetadataRequestTopic::default();
+    nameless.name = None;
+    request.topics = Some(vec![nameless]);
+    for (version, error) in [(10, ErrorCode::InvalidRequest), (12, ErrorCode::UnknownServerError)] {
+        let response = server.ask(version, &request);
+        assert_eq!((response.topics[0].error_code, response.brokers.len()), (error.code(), 0), "v{version}");
+    }
+}
+
+#[test]
+fn no_time_and_too_many_partitions_refuse_the_whole_request() {
+    let mut server = Server::start();
+    let codes = |server: &mut Server, topics: Vec<CreatableTopic>, timeout| {
+        let mut request = CreateTopicsRequest::default();
+        (request.topics, request.timeout_ms) = (topics, timeout);
+        let response = server.ask(7, &request);
+        response.topics.iter().map(|topic| topic.error_code).collect::<Vec<_>>()
+    };
+    let late = ErrorCode::RequestTimedOut.code();
+    assert_eq!(codes(&mut server, vec![topic("t", 0, 1), topic("u", 1, 1)], 0), [late; 2]);
+    let too_many = ErrorCode::PolicyViolation.code();
+    assert_eq!(codes(&mut server, vec![topic("t", 6000, 1), topic("u", 6000, 1)], 9), [too_many; 2]);
+    assert_eq!(codes(&mut server, vec![topic("t", i32::MAX, 1), topic("u", i32::MIN, 1)], 9), [too_many; 2]);
+    let mut delete = DeleteTopicsRequest::default();
+    (delete.topic_names, delete.timeout_ms) = (vec!["t".into()], 0);
+    assert_eq!(server.ask(5, &delete).responses[0].error_code, late);
 }
 
 #[test]
@@ -168,11 +208,13 @@ fn topics_are_deleted_by_name_and_by_id_and_can_come_again() {
     let mut by_name = DeleteTopicState::default();
     by_name.name = Some("b".into());
     let mut request = DeleteTopicsRequest::default();
+    request.timeout_ms = 10_000;
     request.topics = vec![by_id, by_name];
     let response = server.ask(6, &request);
     assert!(response.responses.iter().all(|result| result.error_code == 0), "{response:?}");
     assert_eq!(server.metadata(9, None).topics.len(), 0);
     let mut old = DeleteTopicsRequest::default();
+    old.timeout_ms = 10_000;
     old.topic_names = vec!["a".into()];
     assert_eq!(server.ask(1, &old).responses[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
     let second = server.create_topic("a", 1, &[]).topics[0].topic_id;
