@@ -14,7 +14,7 @@ export const EXPLAINED = [
     fidelity: 'The request versions that Apache Kafka 4 dropped are advertised and answered',
     request: /^ApiVersions/,
     path: /^apiKeys\.\d+\.minVersion$/,
-    when: (kafka, ours) => ours < kafka,
+    when: (kafka, ours) => (ours ?? 0) < kafka,
   },
   {
     name: 'ListTransactions 2',
