@@ -18,11 +18,10 @@ mod down;
 
 use std::borrow::Cow;
 
-use flate2::Crc;
-
 use crate::batch::{BatchError, LOG_OVERHEAD, Record, TimestampType};
 use crate::codec::{Reader, Writer};
 use crate::compress::{Codec, inflation_cap};
+use crate::crc_tables::crc32;
 
 pub use down::{DownConvertError, down_convert};
 
@@ -127,12 +126,6 @@ fn parse(offset: i64, body: &[u8], index: i32) -> Result<Message<'_>, BatchError
         Ok(Message { offset, magic, attributes, timestamp, key, value })
     };
     fields().map_err(|_: crate::codec::DecodeError| BatchError::BadRecord { index, what: "it ends within a field" })
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
 }
 
 fn write_message(out: &mut Writer, message: &Message<'_>) {

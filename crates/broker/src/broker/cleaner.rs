@@ -7,6 +7,7 @@ use shore_log::storage::{FileName, ReadRange, StoreOp};
 use shore_log::{CLEANER_OFFSET_CHECKPOINT, CleanStep, Cleaned, Cleaning, Dirt, OffsetCheckpoint};
 
 use super::{Broker, BrokerOutput, LoadFor, Timer};
+use crate::config::double::{ONE, billionths};
 use crate::event::Event;
 use crate::replica::{Partition, PartitionId};
 
@@ -160,9 +161,9 @@ impl Broker {
 
     /// The next turn comes when so many bytes may have been read (`log.cleaner.io.max.bytes.per.second`).
     fn next_turn(&mut self, bytes: u64) {
-        let rate = self.settings.text("log.cleaner.io.max.bytes.per.second").and_then(|text| text.parse::<f64>().ok());
+        let rate = self.settings.text("log.cleaner.io.max.bytes.per.second").and_then(|text| billionths(text.trim()));
         // A rate beyond what an integer holds is none.
-        let rate = rate.map_or(u64::MAX, |rate| rate as u64).max(1);
+        let rate = rate.map_or(u64::MAX, |rate| rate.max(0).unsigned_abs() / ONE.unsigned_abs()).max(1);
         let pause = Duration::from_millis(bytes.saturating_mul(1000) / rate);
         self.set_timer(self.now + pause.max(TURN), Timer::Cleaner);
     }

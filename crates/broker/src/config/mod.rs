@@ -2,6 +2,7 @@
 
 pub(crate) mod alter;
 mod broker;
+pub(crate) mod double;
 mod group;
 mod topic;
 
@@ -256,9 +257,9 @@ pub(crate) fn log_config(topic: Option<&ConfigMap>, dynamic: Dynamic, settings: 
     }
 }
 
-/// A fraction that was checked, without what an integer has no place for.
+/// A fraction that was checked.
 fn billionths(fraction: &str) -> u64 {
-    (fraction.trim().parse::<f64>().unwrap_or(1.0) * 1e9) as u64
+    double::billionths(fraction.trim()).unwrap_or(double::ONE).unsigned_abs()
 }
 
 /// Whether a topic may be given these configs; the text is Kafka's.
@@ -353,7 +354,7 @@ fn check_kind(kind: Kind, name: &str, value: &str) -> Result<(), String> {
         Kind::Int if text.parse::<i32>().is_err() => refuse("Not a number of type INT"),
         Kind::Short if text.parse::<i16>().is_err() => refuse("Not a number of type SHORT"),
         Kind::Long if text.parse::<i64>().is_err() => refuse("Not a number of type LONG"),
-        Kind::Double if text.parse::<f64>().is_err() => refuse("Not a number of type DOUBLE"),
+        Kind::Double if double::billionths(text).is_none() => refuse("Not a number of type DOUBLE"),
         _ => Ok(()),
     }
 }
@@ -383,10 +384,10 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
         }
         Check::GzipLevel => Ok(()),
         Check::Fraction => {
-            let fraction = text.parse::<f64>().expect("the type was checked");
-            if fraction < 0.0 {
+            let fraction = double::billionths(text).expect("the type was checked");
+            if fraction < 0 {
                 refuse(&decimal(text), "Value must be at least 0".to_owned())
-            } else if fraction > 1.0 {
+            } else if fraction > double::ONE {
                 refuse(&decimal(text), "Value must be no more than 1".to_owned())
             } else {
                 Ok(())

@@ -43,10 +43,11 @@ impl GroupCoordinator {
 
     pub fn list_groups(&mut self, now: Instant, wall: Wall, caller: &Caller<'_>, request: &ListGroupsRequest) {
         self.at(now, wall);
-        let states: Vec<String> = request.states_filter.iter().map(|state| state.trim().to_lowercase()).collect();
+        let states = &request.states_filter;
         let wanted = |group: &&Group| {
             group.is_visible()
-                && (states.is_empty() || states.contains(&group.state.name().as_str().to_lowercase()))
+                && (states.is_empty()
+                    || states.iter().any(|state| state.trim().eq_ignore_ascii_case(group.state.name().as_str())))
                 && (request.types_filter.is_empty()
                     || request.types_filter.iter().any(|name| name.eq_ignore_ascii_case(CLASSIC)))
         };

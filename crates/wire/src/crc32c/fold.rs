@@ -7,6 +7,8 @@
 
 use std::sync::LazyLock;
 
+use crate::crc_tables::CrcTables;
+
 /// How far behind a byte the bytes lie that it is folded into.
 const DISTANCES: [usize; 5] = [154, 177, 183, 258, HISTORY];
 /// The greatest distance: as many folded bytes are looked back at.
@@ -25,7 +27,7 @@ const TAIL: usize = (HISTORY + STEP).next_multiple_of(STEP);
 pub(super) fn update(crc: u32, bytes: &[u8]) -> u32 {
     let state = !crc;
     if bytes.len() < SHORTEST {
-        return !by_tables(state, bytes);
+        return !TABLES.update(state, bytes);
     }
     let (folded, tail) = bytes.split_at((bytes.len() - HISTORY) / STEP * STEP);
     // The folded bytes, behind those of the block before.
@@ -40,7 +42,7 @@ pub(super) fn update(crc: u32, bytes: &[u8]) -> u32 {
         }
         scratch.copy_within(block.len()..block.len() + HISTORY, 0);
     }
-    !by_tables(0, &fold_into_tail(&scratch, tail)[..tail.len()])
+    !TABLES.update(0, &fold_into_tail(&scratch, tail)[..tail.len()])
 }
 
 /// Folds `step` at the end of `window`, whose first bytes are already folded.
@@ -89,42 +91,7 @@ fn fold_into_tail(scratch: &[u8; HISTORY + BLOCK], tail: &[u8]) -> [u8; TAIL] {
 
 /// The polynomial, its bits reflected.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
-
-/// `TABLES[n][b]` is what byte `b` leaves in the state `n` bytes later.
-static TABLES: LazyLock<[[u32; 256]; 16]> = LazyLock::new(|| {
-    let mut tables = [[0_u32; 256]; 16];
-    for (byte, entry) in tables[0].iter_mut().enumerate() {
-        let mut state = byte as u32;
-        for _ in 0..8 {
-            state = (state >> 1) ^ if state & 1 == 1 { POLYNOMIAL } else { 0 };
-        }
-        *entry = state;
-    }
-    for distance in 1..16 {
-        tables[distance] = tables[distance - 1].map(|state| (state >> 8) ^ tables[0][(state & 0xff) as usize]);
-    }
-    tables
-});
-
-/// Sixteen bytes at a time, one table for each.
-fn by_tables(mut state: u32, bytes: &[u8]) -> u32 {
-    let tables: &[[u32; 256]; 16] = &TABLES;
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    for chunk in chunks {
-        let mut bytes = *chunk;
-        for (byte, state) in bytes.iter_mut().zip(state.to_le_bytes()) {
-            *byte ^= state;
-        }
-        state = 0;
-        for (index, byte) in bytes.into_iter().enumerate() {
-            state ^= tables[15 - index][usize::from(byte)];
-        }
-    }
-    for &byte in rest {
-        state = (state >> 8) ^ tables[0][usize::from(state as u8 ^ byte)];
-    }
-    state
-}
+static TABLES: LazyLock<CrcTables> = LazyLock::new(|| CrcTables::new(POLYNOMIAL));
 
 #[cfg(test)]
 mod tests {
