@@ -149,9 +149,15 @@ fn old_and_new_formats_keep_to_their_versions_of_produce() {
     server.create_topic("t", 1, &[]);
     let set = include_str!("../../../../tests/wire/message-sets.txt").lines().next().expect("a line");
     let set = bytes(set.split(' ').nth(3).expect("a set"));
-    for version in [3, 9] {
-        let response = server.ask(version, &produce_request("t", 0, -1, set.clone().into()));
-        assert_eq!(produced(&response), (-1, ErrorCode::InvalidRecord.code()), "v{version}");
+    let torn = batch(&["a"]).slice(..60);
+    let two = [batch(&["a"]), batch(&["b"])].concat().into();
+    for records in [set.into(), torn, two] {
+        for version in [5, 9] {
+            let response = server.ask(version, &produce_request("t", 0, -1, Bytes::clone(&records)));
+            assert_eq!(produced(&response), (-1, ErrorCode::InvalidRecord.code()), "v{version}");
+            // The log has not had a look at it.
+            assert_eq!(response.responses[0].partition_responses[0].log_start_offset, -1, "v{version}");
+        }
     }
     // A batch in an old version was never refused, whatever its codec.
     let zstd = batch_with(BatchOptions { codec: Codec::Zstd, ..BatchOptions::default() }, &["a"]);
