@@ -346,6 +346,8 @@ impl<T> Network<T> {
             Target::Broker(id) | Target::Coordinator(id) => self.cluster.brokers.get(&id).cloned(),
         };
         let Some((host, port)) = address else {
+            // Nobody knows where it is: whoever still wants it says so again.
+            self.targets.remove(&target);
             self.metadata.stale = true;
             return;
         };
@@ -503,10 +505,6 @@ impl<T> Network<T> {
             self.targets.iter().filter(|(_, reach)| again(reach)).map(|(target, _)| *target).collect();
         for target in again {
             self.dial(now, target);
-            if self.targets.get(&target).is_some_and(|reach| reach.conn.is_none()) {
-                // Nobody knows where it is: whoever still wants it says so again.
-                self.targets.remove(&target);
-            }
         }
     }
 
@@ -539,3 +537,27 @@ impl<T> Network<T> {
 }
 
 const API_VERSIONS_NEWEST: i16 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or its host would wake it again and again, and a simulated one forever in the same instant.
+    #[test]
+    fn a_broker_that_nobody_knows_is_waited_for_without_spinning() {
+        let now = Instant::from_millis(1_000);
+        let bootstrap = vec![("localhost".to_owned(), 9092)];
+        let mut network = Network::<()>::new(ClientConfig { bootstrap, ..ClientConfig::default() }, "test");
+        assert_eq!(network.any_ready(now), None);
+        let dialled = network.poll::<()>(&mut VecDeque::new());
+        let Some(Output::Dial { conn, .. }) = dialled else { panic!("{dialled:?}") };
+        network.handle(now, Input::Connected { conn });
+        for _ in 0..3 {
+            assert!(!network.ready(now, Target::Broker(7)));
+            network.maybe_ask_metadata(now);
+            let (at, why) = network.next_wake().expect("versions were asked for");
+            assert!(at > now, "{why}");
+            network.handle(now, Input::Wake);
+        }
+    }
+}
