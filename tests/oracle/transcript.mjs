@@ -8,14 +8,13 @@ import { errorCode } from './errors.mjs'
  * @property {string} label  what the answers file calls it
  */
 
-/** @returns {{name: string, kafka: string, alone: boolean, steps: Step[]}} */
+/** @returns {{name: string, alone: boolean, steps: Step[]}} */
 export function parseTranscript(name, text) {
-  const transcript = { name, kafka: '4.3.1', alone: false, steps: [] }
+  const transcript = { name, alone: false, steps: [] }
   for (const { head, body, at, loose } of stanzas(repeat(text))) {
     try {
       const [first, ...words] = head.split(/\s+/)
-      if (first === 'kafka') transcript.kafka = words[0]
-      else if (first === 'alone') transcript.alone = true
+      if (first === 'alone') transcript.alone = true
       else transcript.steps.push(...steps(first, words, body, loose))
     } catch (error) {
       throw new Error(`${name}.txt, line ${at} (${head}): ${error.message}`)
