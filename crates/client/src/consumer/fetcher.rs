@@ -200,18 +200,28 @@ impl Consumer {
             _ if session.epoch == i32::MAX => 1,
             _ => session.epoch + 1,
         };
+        let mut is_outdated = false;
         for topic in response.responses {
             let name = match version {
                 13.. => self.network.cluster.topic_name(topic.topic_id).map(str::to_owned),
                 _ => Some(topic.topic.into_string()),
             };
-            let Some(name) = name else { continue };
+            let Some(name) = name else {
+                is_outdated = true;
+                continue;
+            };
             for data in topic.partitions {
                 let at = TopicPartition::new(name.clone(), data.partition_index);
                 if let Some(fetch) = asked.get(&at) {
                     self.partition_fetched(&at, *fetch, data);
                 }
             }
+        }
+        if is_outdated {
+            // The broker's session has an id under which the topic is no longer known, and answers at once.
+            let session = self.sessions.by_node.entry(node).or_default();
+            session.restart();
+            session.not_before = self.now + self.network.backoff(1);
         }
     }
 
