@@ -116,4 +116,100 @@ fn a_batch_that_is_too_large_is_cut_until_it_fits_and_stays_in_order() {
 fn a_record_that_is_too_large_alone_fails_and_the_others_go_on() {
     let mut run = Run::start(1, &[("max.message.bytes", "1000")]);
     let large = ProducerSpec { generator: Generator::Noise(2_000), limit: Some(3), ..producer(Acks::All) };
+    run.act(Action::AddProducer(ProducerSpec { name: "south".into(), ..large }));
+    run.act(Action::AddConsumer(reader("one")));
+    run.act(Action::AddProducer(producer(Acks::All)));
+    run.pass(60);
+    assert_eq!((run.checker.counts.acknowledged, run.checker.counts.failed), (400, 3));
+    assert_eq!(run.consumed(), in_order());
+}
+
+#[test]
+fn acks_of_1_and_0_are_answered_as_they_ask_and_reach_the_log() {
+    for acks in [Acks::Leader, Acks::None] {
+        let mut run = Run::start(1, &[]);
+        run.act(Action::AddConsumer(reader("one")));
+        run.act(Action::AddProducer(producer(acks)));
+        run.pass(30);
+        assert_eq!(run.checker.counts.acknowledged, 400);
+        assert_eq!(run.consumed(), in_order(), "acks={acks}");
+        let offsets = run.base_offsets();
+        match acks {
+            // Nobody says where they are.
+            Acks::None => assert!(offsets.iter().all(|offset| *offset == -1)),
+            _ => assert!(offsets.is_sorted() && offsets[0] == 0),
+        }
+    }
+}
+
+#[test]
+fn a_static_member_comes_back_to_what_it_had_without_a_rebalance() {
+    let mut run = Run::start(4, &[]);
+    for name in ["one", "two"] {
+        run.act(Action::AddConsumer(ConsumerSpec { instance_id: Some(format!("instance-{name}")), ..reader(name) }));
+    }
+    run.pass(10);
+    let shares = |group: &GroupView| -> BTreeMap<_, _> {
+        group.members.iter().map(|member| (member.instance.clone(), member.assignment.clone())).collect()
+    };
+    let before = run.group();
+    assert_eq!(shares(&before).values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+    for leaves in [Action::Vanish { actor: "one".into() }, Action::Stop { actor: "one".into() }] {
+        run.act(leaves);
+        run.pass(3);
+        run.act(Action::AddConsumer(ConsumerSpec { instance_id: Some("instance-one".into()), ..reader("one") }));
+        run.pass(10);
+        let after = run.group();
+        assert_eq!((after.generation, shares(&after)), (before.generation, shares(&before)));
+    }
+    let replaced = |event: &&Event| {
+        matches!(&event.kind, EventKind::Node { event: NodeEvent::Group(GroupEvent::MemberReplaced { .. }), .. })
+    };
+    assert_eq!(run.events.iter().filter(replaced).count(), 2);
+    // One that does not come back costs the others its session.
+    run.act(Action::Vanish { actor: "one".into() });
+    run.pass(60);
+    assert_eq!(shares(&run.group()).values().map(Vec::len).collect::<Vec<_>>(), [4]);
+}
+
+#[test]
+fn offsets_are_committed_and_asked_for_by_topic_id() {
+    let mut run = Run::start(2, &[]);
+    run.act(Action::AddConsumer(reader("one")));
+    run.act(Action::AddProducer(producer(Acks::All)));
+    run.pass(30);
+    run.act(Action::Stop { actor: "one".into() });
+    run.pass(3);
+    run.act(Action::AddConsumer(reader("one")));
+    run.pass(10);
+    assert_eq!(run.consumed().len(), 400, "what is committed is not read again");
+    let mut versions = BTreeMap::new();
+    for event in &run.events {
+        let EventKind::Request { frame, .. } = &event.kind else { continue };
+        let (head, _) = decode_request_head(frame).expect("our own frame");
+        versions.entry(head.api_key).or_insert_with(BTreeSet::new).insert(head.api_version);
+    }
+    for api in [ApiKey::OffsetCommit, ApiKey::OffsetFetch] {
+        assert_eq!(versions[&api.key()], BTreeSet::from([10]), "{api}");
+    }
+}
+
+#[test]
+fn a_consumer_goes_on_with_a_topic_that_was_deleted_and_made_anew() {
+    let mut run = Run::start(1, &[]);
+    run.act(Action::AddConsumer(reader("one")));
+    run.act(Action::AddProducer(ProducerSpec { limit: Some(10), ..producer(Acks::All) }));
+    run.pass(30);
+    run.act(Action::DeleteTopic { topic: "t".into() });
+    let configs = BTreeMap::new();
+    run.act(Action::CreateTopic { topic: "t".into(), partitions: 1, replication: 1, configs });
+    run.events.clear();
+    run.pass(30);
+    // Its fetch session still has the old topic's id, to which the broker answers at once.
+    let is_fetch = |event: &&Event| match &event.kind {
+        EventKind::Request { frame, .. } => decode_request_head(frame).expect("our own frame").0.api_key == 1,
+        _ => false,
+    };
+    let fetches = run.events.iter().filter(is_fetch).count();
+    assert!((30..=90).contains(&fetches), "{fetches} fetches in 30 s of 500 ms each");
 }
