@@ -1,6 +1,7 @@
 //! The bytes are the files of a log's directory. It opens, whatever they are; what it then has can be
 //! read or is said to be corrupt; it takes a batch; and opened again it is the same, with nothing left to
-//! mend. Each file is a byte for its kind and base offset, two for its length, and its content.
+//! mend. The first byte is the offset that the disk's checkpoint says the log begins at; each file is a
+//! byte for its kind and base offset, two for its length, and its content.
 #![no_main]
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ const NOW: Wall = Wall::from_millis(1_700_000_000_000);
 const PATIENCE: usize = 10_000;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Some((&start, files)) = bytes.split_first() else { return };
     let mut store = MemoryStore::new();
-    lay_out(bytes, &mut store);
-    let (mut log, _) = open(&mut store);
+    lay_out(files, &mut store);
+    let (mut log, _) = open(&mut store, i64::from(start));
     read(&mut log, &mut store);
     let mut builder = BatchBuilder::new(BatchOptions::default());
     builder.append(NOW.as_millis(), None, Some(b"after"), std::iter::empty());
@@ -28,7 +30,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert_eq!((appended.base_offset, log.end_offset()), (end, end + 1));
         flush(&mut log, &mut store);
     }
-    let (again, report) = open(&mut store);
+    let (again, report) = open(&mut store, log.start_offset());
     assert_eq!((again.start_offset(), again.end_offset()), (log.start_offset(), log.end_offset()));
     assert_eq!((report.truncated_bytes, report.truncated_segments), (0, 0));
 });
@@ -54,7 +56,9 @@ fn lay_out(mut bytes: &[u8], store: &mut MemoryStore) {
             6 => "leader-epoch-checkpoint".to_owned(),
             _ => "partition.metadata".to_owned(),
         };
-        let file = directory().join(&name);
+        // What compaction and deletion leave when they are interrupted.
+        let state = if kind & 8 == 0 { "" } else { [".swap", ".cleaned", ".deleted"][usize::from(kind >> 4) % 3] };
+        let file = directory().join(&format!("{name}{state}"));
         store.apply(StoreOp::Replace { file, bytes: content.into() }).expect("a store in memory");
     }
 }
@@ -83,10 +87,10 @@ fn mend_snapshot(content: &mut [u8], name: String) -> String {
     name
 }
 
-fn open(store: &mut MemoryStore) -> (Log, RecoveryReport) {
+fn open(store: &mut MemoryStore, start_offset: i64) -> (Log, RecoveryReport) {
     let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
     let files = store.list(&directory());
-    let mut recovery = Recovery::start(directory(), config, &files, NOW);
+    let mut recovery = Recovery::start(directory(), config, start_offset, &files, NOW);
     for _ in 0..PATIENCE {
         let reads = recovery.wants();
         if reads.is_empty() {

@@ -18,8 +18,8 @@ struct Recorded {
 const REQUEST: u8 = 0xff;
 /// How finely `frames` and `requests_to_a_live_broker` cut their stream: 100 bytes at a time, or more.
 const CUT: u8 = 99;
-/// Says to `recovery` that the batches of the log at offset 0 follow.
-const MENDED_LOG: u8 = 1;
+/// Says to `recovery` that the log begins at 0, and that the batches of its segment at offset 0 follow.
+const MENDED_LOG: [u8; 2] = [0, 1];
 /// Say to `records_of_internal_logs` which log a record is of.
 const GROUP: u8 = 0;
 const METADATA: u8 = 1;
@@ -58,7 +58,7 @@ fn recorded_frames() -> Outcome {
             }
             if let Some(batch) = batch_in(&frame.bytes) {
                 seed("batches", &name, batch)?;
-                seed("recovery", &name, &[&[MENDED_LOG], &(batch.len() as u16).to_be_bytes()[..], batch].concat())?;
+                seed("recovery", &name, &[&MENDED_LOG[..], &(batch.len() as u16).to_be_bytes(), batch].concat())?;
                 let codecs = [None, Some("gzip"), Some("snappy"), Some("lz4"), Some("zstd")];
                 if let Some(codec) = codecs.get(usize::from(batch[CODEC_AT] & 7)).copied().flatten() {
                     seed(&format!("decompress_{codec}"), &name, &batch[BATCH_HEADER..])?;
