@@ -1,8 +1,10 @@
-//! What every other crate agrees on: virtual time, seeded randomness, typed ids.
+//! What every other crate agrees on: virtual time, seeded randomness, typed ids, and
+//! checksums where the processor has no instruction for them.
 //!
 //! Nothing here reads a clock, draws entropy or allocates an id from the environment: a host feeds
 //! time and seeds in, so a run can be replayed from its inputs.
 
+pub mod checksum;
 pub mod collections;
 mod id;
 mod random;

@@ -8,7 +8,6 @@ pub mod batch;
 pub mod codec;
 pub mod compress;
 pub mod crc32c;
-mod crc_tables;
 mod dropped;
 pub mod error;
 pub mod fetch;

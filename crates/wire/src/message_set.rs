@@ -18,10 +18,11 @@ mod down;
 
 use std::borrow::Cow;
 
+use shore_base::checksum::crc32;
+
 use crate::batch::{BatchError, LOG_OVERHEAD, Record, TimestampType};
 use crate::codec::{Reader, Writer};
 use crate::compress::{Codec, inflation_cap};
-use crate::crc_tables::crc32;
 
 pub use down::{DownConvertError, down_convert};
 

@@ -4,8 +4,9 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate, inflate_flags};
 
+use shore_base::checksum::crc32;
+
 use super::{Codec, CompressError, corrupt};
-use crate::crc_tables::crc32;
 
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=9;
 /// What Kafka calls the default level; zlib takes it for 6.

@@ -1,10 +1,12 @@
 //! Checksums of 32 bits through tables: for every polynomial and every target. The tables are made
 //! when they are first needed, since no compression makes them smaller to download.
 
+pub mod crc32c;
+
 use std::sync::LazyLock;
 
 /// The checksum of gzip and of messages before record batches: of Ethernet's polynomial.
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     static TABLES: LazyLock<CrcTables> = LazyLock::new(|| CrcTables::new(0xedb8_8320));
     !TABLES.update(!0, bytes)
 }

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use crate::crc_tables::CrcTables;
+use super::CrcTables;
 
 /// How far behind a byte the bytes lie that it is folded into.
 const DISTANCES: [usize; 5] = [154, 177, 183, 258, HISTORY];
@@ -24,7 +24,7 @@ const SHORTEST: usize = 768;
 const TAIL: usize = (HISTORY + STEP).next_multiple_of(STEP);
 
 /// The checksum of everything summed up in `crc`, followed by `bytes`.
-pub(super) fn update(crc: u32, bytes: &[u8]) -> u32 {
+pub fn update(crc: u32, bytes: &[u8]) -> u32 {
     let state = !crc;
     if bytes.len() < SHORTEST {
         return !TABLES.update(state, bytes);
@@ -96,7 +96,7 @@ static TABLES: LazyLock<CrcTables> = LazyLock::new(|| CrcTables::new(POLYNOMIAL)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shore_base::Random;
+    use crate::Random;
 
     fn bit_by_bit(crc: u32, bytes: &[u8]) -> u32 {
         let mut state = !crc;
