@@ -8,10 +8,8 @@ use shore_base::Uuid;
 use shore_base::collections::BTreeMap;
 use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord};
 
+use crate::config::alter::{BROKER, TOPIC};
 use crate::config::{ConfigMap, Dynamic};
-
-pub(crate) const TOPIC_RESOURCE: i8 = 2;
-pub(crate) const BROKER_RESOURCE: i8 = 4;
 
 /// The state of the cluster at one offset of the metadata log.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +105,7 @@ impl MetadataImage {
             MetadataRecord::RemoveTopic { topic_id } => {
                 if let Some(topic) = self.topics.remove(topic_id) {
                     self.names.remove(&topic.name);
-                    self.configs.remove(&(TOPIC_RESOURCE, topic.name.to_string()));
+                    self.configs.remove(&(TOPIC, topic.name.to_string()));
                 }
             }
             MetadataRecord::FeatureLevel { name, level: 0 } => {
@@ -154,12 +152,12 @@ impl MetadataImage {
     }
 
     pub fn topic_configs(&self, name: &str) -> Option<&ConfigMap> {
-        self.configs(TOPIC_RESOURCE, name)
+        self.configs(TOPIC, name)
     }
 
     /// A broker's dynamic configs: its own, and below them those that all brokers have.
     pub fn dynamic_configs(&self, broker: i32) -> Dynamic<'_> {
-        Dynamic { own: self.configs(BROKER_RESOURCE, &broker.to_string()), all: self.configs(BROKER_RESOURCE, "") }
+        Dynamic { own: self.configs(BROKER, &broker.to_string()), all: self.configs(BROKER, "") }
     }
 
     pub fn live_brokers(&self) -> impl Iterator<Item = (i32, &BrokerRegistration)> {

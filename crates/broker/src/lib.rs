@@ -14,6 +14,8 @@ mod link;
 pub mod node;
 mod replica;
 mod topic_name;
+#[cfg(test)]
+mod transcript;
 pub mod txn;
 pub mod view;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::collections::BTreeMap;
-use shore_wire::batch::{ControlKind, end_transaction_marker};
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::write_txn_markers_request::WritableTxnMarker;
@@ -80,30 +79,23 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
 impl Broker {
     fn write_marker(&mut self, request: RequestId, slot: usize, id: PartitionId, marker: &WritableTxnMarker) {
         let wall = self.wall;
+        let marker = GroupMarker {
+            producer_id: marker.producer_id,
+            producer_epoch: marker.producer_epoch,
+            coordinator_epoch: marker.coordinator_epoch,
+            commit: marker.transaction_result,
+            transaction_version: marker.transaction_version.into(),
+        };
         if self.internal_partition(Coordinator::Groups, id.partition) == Some(id) {
             // Offsets that were committed in the transaction are the group coordinator's.
-            let marker = GroupMarker {
-                producer_id: marker.producer_id,
-                producer_epoch: marker.producer_epoch,
-                coordinator_epoch: marker.coordinator_epoch,
-                commit: marker.transaction_result,
-                transaction_version: marker.transaction_version.into(),
-            };
             let caller = (GroupRequestId(request.0), slot);
             self.groups.complete_transaction(self.now, wall, id.partition, marker, caller);
             return self.drain_groups();
         }
-        let kind = if marker.transaction_result { ControlKind::Commit } else { ControlKind::Abort };
-        let batch = end_transaction_marker(
-            kind,
-            marker.producer_id,
-            marker.producer_epoch,
-            marker.coordinator_epoch,
-            wall.as_millis(),
-        );
+        let batch = marker.batch(wall);
         let appended = self.leading_mut(id).and_then(|partition| {
-            let version = marker.transaction_version.into();
-            let appended = partition.append_marker(&batch, version, wall).map_err(|error| error.code)?;
+            let appended =
+                partition.append_marker(&batch, marker.transaction_version, wall).map_err(|error| error.code)?;
             partition.wait(appended.last_offset + 1, Waiter::Marker { request, slot });
             Ok((partition.topic.clone(), appended))
         });

@@ -1,7 +1,7 @@
 //! Driving the group coordinator: its requests and its writes.
 
 use shore_base::Uuid;
-use shore_wire::batch::{BatchOptions, ControlKind, end_transaction_marker};
+use shore_wire::batch::BatchOptions;
 use shore_wire::error::ErrorCode;
 
 use super::coordinators::Coordinator;
@@ -72,14 +72,7 @@ impl Broker {
 
     fn write_group_marker(&mut self, marker: &GroupMarker, write: WriteId) {
         let wall = self.wall;
-        let kind = if marker.commit { ControlKind::Commit } else { ControlKind::Abort };
-        let batch = end_transaction_marker(
-            kind,
-            marker.producer_id,
-            marker.producer_epoch,
-            marker.coordinator_epoch,
-            wall.as_millis(),
-        );
+        let batch = marker.batch(wall);
         let waiter = |last_offset| Waiter::Group { write, last_offset };
         let appended = self.append_for(Coordinator::Groups, write.partition, waiter, |replica| {
             replica.append_marker(&batch, marker.transaction_version, wall)

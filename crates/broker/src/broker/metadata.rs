@@ -16,10 +16,11 @@ use shore_wire::records::metadata::MetadataRecord;
 
 use super::{Broker, Lifecycle, LoadFor, Timer};
 use crate::api::to_wire;
+use crate::config::alter::{BROKER, TOPIC};
 use crate::config::log_config;
 use crate::controller::METADATA_TOPIC_ID;
 use crate::event::Event;
-use crate::image::{BROKER_RESOURCE, MetadataImage, TOPIC_RESOURCE};
+use crate::image::MetadataImage;
 use crate::link::Asked;
 use crate::replica::{Partition, PartitionId, directory_name};
 
@@ -300,10 +301,10 @@ impl Changes {
                 }
                 self.topics.remove(topic_id);
             }
-            MetadataRecord::Config(config) if config.resource_type == TOPIC_RESOURCE => {
+            MetadataRecord::Config(config) if config.resource_type == TOPIC => {
                 self.topics.extend(image.topic_id(&config.resource_name));
             }
-            MetadataRecord::Config(config) if config.resource_type == BROKER_RESOURCE => self.all_configs = true,
+            MetadataRecord::Config(config) if config.resource_type == BROKER => self.all_configs = true,
             _ => {}
         }
     }

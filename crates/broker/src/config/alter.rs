@@ -23,7 +23,7 @@ pub(crate) struct Alteration {
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub name: String,
-    /// `None` is an operation that Kafka does not know.
+    /// `Err` is an operation that Kafka does not know.
     pub operation: Result<Operation, i8>,
     pub value: Option<String>,
 }

@@ -11,8 +11,8 @@ use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 use super::placement::partition_record;
 use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, told, too_many_records};
 use crate::api::{text, to_wire};
+use crate::config::alter::TOPIC;
 use crate::config::{ConfigMap, TOPIC_CONFIGS, check_topic_configs, topic_value};
-use crate::image::TOPIC_RESOURCE;
 use crate::topic_name::{self, METADATA_TOPIC};
 
 /// A topic that can be created.
@@ -214,7 +214,7 @@ fn creation_records(
     let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), topic_id }];
     records.extend(new.configs.iter().map(|(config, value)| {
         MetadataRecord::Config(ConfigRecord {
-            resource_type: TOPIC_RESOURCE,
+            resource_type: TOPIC,
             resource_name: name.to_owned(),
             name: config.clone(),
             value: Some(value.clone()),

@@ -33,9 +33,10 @@ use shore_wire::records::metadata::{ConfigRecord, MetadataRecord};
 
 use crate::api::{RequestId, text};
 use crate::config::Settings;
+use crate::config::alter::BROKER;
 use crate::event::Event;
 use crate::features::FEATURES;
-use crate::image::{BROKER_RESOURCE, MetadataImage};
+use crate::image::MetadataImage;
 use crate::node::NodeConfig;
 
 pub(crate) use alter_configs::{Altered, incremental_response, legacy_response};
@@ -329,7 +330,7 @@ fn bootstrap_records() -> Vec<MetadataRecord> {
     records.extend(format_records());
     // Eligible leader replicas need a cluster-wide minimum of replicas in sync.
     records.push(MetadataRecord::Config(ConfigRecord {
-        resource_type: BROKER_RESOURCE,
+        resource_type: BROKER,
         resource_name: String::new(),
         name: "min.insync.replicas".to_owned(),
         value: Some("1".to_owned()),

@@ -1,8 +1,9 @@
 //! What goes in and comes out: callers, responses, writes.
 
 use bytes::Bytes;
-use shore_base::Uuid;
+use shore_base::{Uuid, Wall};
 use shore_log::VerificationGuard;
+use shore_wire::batch::{ControlKind, end_transaction_marker};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{self, EncodeError, Frame};
 use shore_wire::messages::{
@@ -61,6 +62,14 @@ pub struct GroupMarker {
     pub coordinator_epoch: i32,
     pub commit: bool,
     pub transaction_version: i16,
+}
+
+impl GroupMarker {
+    /// As it stands in the log, of any partition that took part.
+    pub fn batch(&self, wall: Wall) -> Bytes {
+        let kind = if self.commit { ControlKind::Commit } else { ControlKind::Abort };
+        end_transaction_marker(kind, self.producer_id, self.producer_epoch, self.coordinator_epoch, wall.as_millis())
+    }
 }
 
 /// What the coordinator wants done.

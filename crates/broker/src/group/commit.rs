@@ -2,7 +2,6 @@
 
 use shore_base::{Instant, Uuid, Wall};
 use shore_wire::error::ErrorCode;
-use shore_wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use shore_wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use shore_wire::messages::{OffsetCommitRequest, OffsetCommitResponse, StrBytes};
 use shore_wire::records::group::{GroupRecord, OffsetCommitValue};
@@ -116,7 +115,8 @@ fn commit_records(
     for topic in &request.topics {
         let topic_id = Uuid(topic.topic_id.to_bytes());
         for partition in &topic.partitions {
-            let error = if metadata_units(partition) > fx.config.offset_metadata_max_bytes {
+            let error = if metadata_units(partition.committed_metadata.as_deref()) > fx.config.offset_metadata_max_bytes
+            {
                 ErrorCode::OffsetMetadataTooLarge
             } else {
                 records.push(GroupRecord::OffsetCommit {
@@ -141,8 +141,8 @@ fn commit_records(
 }
 
 /// The limit is named in bytes and counts what Java calls a string's length.
-fn metadata_units(partition: &OffsetCommitRequestPartition) -> usize {
-    partition.committed_metadata.as_deref().map_or(0, |metadata| metadata.encode_utf16().count())
+pub(super) fn metadata_units(metadata: Option<&str>) -> usize {
+    metadata.map_or(0, |metadata| metadata.encode_utf16().count())
 }
 
 fn refuse_all(response: &mut OffsetCommitResponse, request: &OffsetCommitRequest, error: ErrorCode) {

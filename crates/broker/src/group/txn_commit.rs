@@ -2,12 +2,12 @@
 
 use shore_base::{Instant, Wall};
 use shore_wire::error::ErrorCode;
-use shore_wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestPartition;
 use shore_wire::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use shore_wire::records::group::{GroupRecord, OffsetCommitValue};
 
 use super::call::{Caller, GroupMarker, GroupResponse, Producer, RequestId};
 use super::classic::{Group, text};
+use super::commit::metadata_units;
 use super::coordinator::GroupCoordinator;
 use super::event::GroupEvent;
 use super::shard::{Answer, Effects, Proposal, Shard, Then};
@@ -124,7 +124,8 @@ fn commit_records(
     let mut records = Vec::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            let error = if metadata_units(partition) > fx.config.offset_metadata_max_bytes {
+            let error = if metadata_units(partition.committed_metadata.as_deref()) > fx.config.offset_metadata_max_bytes
+            {
                 ErrorCode::OffsetMetadataTooLarge
             } else {
                 records.push(GroupRecord::OffsetCommit {
@@ -147,11 +148,6 @@ fn commit_records(
         }
     }
     records
-}
-
-/// The limit is named in bytes and counts what Java calls a string's length.
-fn metadata_units(partition: &TxnOffsetCommitRequestPartition) -> usize {
-    partition.committed_metadata.as_deref().map_or(0, |metadata| metadata.encode_utf16().count())
 }
 
 fn finish(response: TxnOffsetCommitResponse, version: i16) -> GroupResponse {

@@ -17,7 +17,8 @@ use super::coordinator::GroupCoordinator;
 use super::event::GroupEvent;
 use super::view::GroupView;
 use crate::api;
-use transcript::{Line, Names};
+use crate::transcript::Line;
+use transcript::Names;
 
 /// One file per subject; a blank line and a `#` begin a scenario with a coordinator of its own.
 const TRANSCRIPTS: &[(&str, &str)] = &[
@@ -40,35 +41,7 @@ const TRANSCRIPTS: &[(&str, &str)] = &[
 
 #[test]
 fn transcripts_hold() {
-    let mut differences = String::new();
-    for (name, text) in TRANSCRIPTS {
-        let played = play_all(text);
-        if played != *text {
-            differences += &format!("---- {name}.txt should read:\n{played}");
-        }
-    }
-    assert!(differences.is_empty(), "{differences}");
-}
-
-/// The transcript as it really goes: its commands, each followed by what came out.
-fn play_all(text: &str) -> String {
-    let mut played = String::new();
-    let mut bench = Bench::new("");
-    for line in text.lines() {
-        if line.starts_with('=') {
-            continue;
-        }
-        played += line;
-        played.push('\n');
-        if let Some(options) = line.strip_prefix("##") {
-            bench = Bench::new(options);
-        } else if !line.is_empty() && !line.starts_with('#') {
-            for output in bench.play(line) {
-                played += &format!("= {output}\n");
-            }
-        }
-    }
-    played
+    crate::transcript::hold::<Bench>(TRANSCRIPTS);
 }
 
 /// A coordinator with a log that keeps what it is given, at a time that only `advance` moves.
@@ -120,7 +93,7 @@ fn letters(deleted: &[String]) -> Letters {
 
 const WALL: Wall = Wall::from_millis(1_000_000);
 
-impl Bench {
+impl crate::transcript::Bench for Bench {
     /// Options: `delay=` (initial rebalance), `size=` (group.max.size), `retention=` in minutes.
     fn new(options: &str) -> Self {
         let options = Line::parse(options);
@@ -146,23 +119,6 @@ impl Bench {
         };
         bench.load();
         bench
-    }
-
-    fn wall(&self) -> Wall {
-        WALL.at(self.now)
-    }
-
-    fn load(&mut self) {
-        self.groups.load_begin(0);
-        for logged in &self.log {
-            match logged {
-                Logged::Record { producer_id, key, value } => {
-                    self.groups.apply(0, *producer_id, key, value.as_deref()).expect("our own record");
-                }
-                Logged::Marker { producer_id, commit } => self.groups.apply_marker(0, *producer_id, *commit),
-            }
-        }
-        self.groups.load_end(self.now, self.wall(), 0);
     }
 
     fn play(&mut self, text: &str) -> Vec<String> {
@@ -223,6 +179,25 @@ impl Bench {
             other => panic!("{other} is no command"),
         }
         self.drain()
+    }
+}
+
+impl Bench {
+    fn wall(&self) -> Wall {
+        WALL.at(self.now)
+    }
+
+    fn load(&mut self) {
+        self.groups.load_begin(0);
+        for logged in &self.log {
+            match logged {
+                Logged::Record { producer_id, key, value } => {
+                    self.groups.apply(0, *producer_id, key, value.as_deref()).expect("our own record");
+                }
+                Logged::Marker { producer_id, commit } => self.groups.apply_marker(0, *producer_id, *commit),
+            }
+        }
+        self.groups.load_end(self.now, self.wall(), 0);
     }
 
     fn send(&mut self, request: RequestId, api: ApiKey, version: i16, frame: Bytes) {

@@ -30,36 +30,7 @@ use shore_wire::messages::{
 };
 use shore_wire::records::group::GroupRecord;
 
-/// A line of a transcript, taken apart: words, and words with a `=`.
-pub struct Line<'a> {
-    pub words: Vec<&'a str>,
-    options: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Line<'a> {
-    pub fn parse(line: &'a str) -> Self {
-        let (mut words, mut options) = (Vec::new(), BTreeMap::new());
-        for word in line.split_whitespace() {
-            match word.split_once('=').filter(|(key, _)| key.chars().all(|letter| letter.is_ascii_lowercase())) {
-                Some((key, value)) => drop(options.insert(key, value)),
-                None => words.push(word),
-            }
-        }
-        Self { words, options }
-    }
-
-    pub fn option(&self, key: &str) -> Option<&'a str> {
-        self.options.get(key).copied()
-    }
-
-    pub fn number(&self, key: &str, default: i64) -> i64 {
-        self.option(key).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{key}={value}")))
-    }
-
-    fn word(&self, index: usize) -> &'a str {
-        self.words.get(index).copied().unwrap_or_else(|| panic!("{:?} needs more words", self.words))
-    }
-}
+use crate::transcript::Line;
 
 /// Member ids and what transcripts call them.
 #[derive(Default)]

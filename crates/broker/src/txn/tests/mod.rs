@@ -26,6 +26,7 @@ use shore_wire::records::transaction::TransactionRecord;
 use super::{Markers, TransactionState, TxnConfig, TxnCoordinator, TxnEvent, TxnOutput};
 use crate::api::RequestId;
 use crate::group::{Records, WriteId};
+use crate::transcript::{Bench as _, Line};
 
 /// One file per subject; a blank line and a `#` begin a scenario with a coordinator of its own.
 const TRANSCRIPTS: &[(&str, &str)] = &[
@@ -41,35 +42,7 @@ const TRANSCRIPTS: &[(&str, &str)] = &[
 
 #[test]
 fn transcripts_hold() {
-    let mut differences = String::new();
-    for (name, text) in TRANSCRIPTS {
-        let played = play_all(text);
-        if played != *text {
-            differences += &format!("---- {name}.txt should read:\n{played}");
-        }
-    }
-    assert!(differences.is_empty(), "{differences}");
-}
-
-/// The transcript as it really goes: its commands, each followed by what came out.
-fn play_all(text: &str) -> String {
-    let mut played = String::new();
-    let mut bench = Bench::new("");
-    for line in text.lines() {
-        if line.starts_with('=') {
-            continue;
-        }
-        played += line;
-        played.push('\n');
-        if let Some(options) = line.strip_prefix("##") {
-            bench = Bench::new(options);
-        } else if !line.is_empty() && !line.starts_with('#') {
-            for output in bench.play(line) {
-                played += &format!("= {output}\n");
-            }
-        }
-    }
-    played
+    crate::transcript::hold::<Bench>(TRANSCRIPTS);
 }
 
 #[test]
@@ -101,40 +74,13 @@ fn every_transition_is_one_that_kafka_allows() {
     }
 }
 
-/// A line of a transcript, taken apart: words, and words with a `=` whose left side is a lowercase word.
-struct Line<'a> {
-    words: Vec<&'a str>,
-    options: BTreeMap<&'a str, &'a str>,
+fn number_at<T: std::str::FromStr>(line: &Line<'_>, index: usize) -> T {
+    line.word(index).parse().unwrap_or_else(|_| panic!("{} is no number", line.word(index)))
 }
 
-impl<'a> Line<'a> {
-    fn parse(line: &'a str) -> Self {
-        let (mut words, mut options) = (Vec::new(), BTreeMap::new());
-        for word in line.split_whitespace() {
-            match word.split_once('=').filter(|(key, _)| key.chars().all(|letter| letter.is_ascii_lowercase())) {
-                Some((key, value)) => drop(options.insert(key, value)),
-                None => words.push(word),
-            }
-        }
-        Self { words, options }
-    }
-
-    fn number(&self, key: &str, default: i64) -> i64 {
-        self.options.get(key).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{key}={value}")))
-    }
-
-    fn word(&self, index: usize) -> &'a str {
-        self.words.get(index).copied().unwrap_or_else(|| panic!("{:?} needs more words", self.words))
-    }
-
-    fn at<T: std::str::FromStr>(&self, index: usize) -> T {
-        self.word(index).parse().unwrap_or_else(|_| panic!("{} is no number", self.word(index)))
-    }
-
-    /// `-` stands for an empty id.
-    fn id(&self) -> StrBytes {
-        if self.word(2) == "-" { StrBytes::default() } else { self.word(2).into() }
-    }
+/// The transactional id; `-` stands for an empty one.
+fn transactional_id(line: &Line<'_>) -> StrBytes {
+    if line.word(2) == "-" { StrBytes::default() } else { line.word(2).into() }
 }
 
 /// A coordinator with a log that keeps what it is given, at a time that only `advance` moves.
@@ -159,7 +105,7 @@ fn config() -> TxnConfig {
     TxnConfig { partitions: 1, ..TxnConfig::default() }
 }
 
-impl Bench {
+impl crate::transcript::Bench for Bench {
     /// Options: `ids=` is how many producer ids there are.
     fn new(options: &str) -> Self {
         let options = Line::parse(options);
@@ -179,18 +125,6 @@ impl Bench {
         bench
     }
 
-    fn wall(&self) -> Wall {
-        WALL.at(self.now)
-    }
-
-    fn load(&mut self) {
-        self.transactions.load_begin(0, self.epoch);
-        for (key, value) in &self.log {
-            self.transactions.apply(0, key, value.as_deref()).expect("our own record");
-        }
-        self.transactions.load_end(self.now, self.wall(), 0);
-    }
-
     fn play(&mut self, text: &str) -> Vec<String> {
         let line = Line::parse(text);
         let (now, wall) = (self.now, self.wall());
@@ -204,7 +138,7 @@ impl Bench {
                 return ids.map(|id| self.describe(id)).collect();
             }
             "list" => return vec![self.list(&line)],
-            "advance" => return self.advance(line.at(1)),
+            "advance" => return self.advance(number_at(&line, 1)),
             "hold" => self.hold = true,
             "written" => {
                 self.hold = false;
@@ -238,6 +172,20 @@ impl Bench {
         }
         self.drain()
     }
+}
+
+impl Bench {
+    fn wall(&self) -> Wall {
+        WALL.at(self.now)
+    }
+
+    fn load(&mut self) {
+        self.transactions.load_begin(0, self.epoch);
+        for (key, value) in &self.log {
+            self.transactions.apply(0, key, value.as_deref()).expect("our own record");
+        }
+        self.transactions.load_end(self.now, self.wall(), 0);
+    }
 
     fn ask<M: KafkaRequest>(&mut self, line: &Line<'_>, newest: i16, request: &M) -> (RequestId, i16) {
         let version = line.number("v", newest.into()) as i16;
@@ -252,7 +200,7 @@ impl Bench {
     /// `init REQUEST ID timeout= pid= epoch=`
     fn init(&mut self, line: &Line<'_>) {
         let mut request = InitProducerIdRequest::default();
-        request.transactional_id = Some(line.id());
+        request.transactional_id = Some(transactional_id(line));
         request.transaction_timeout_ms = line.number("timeout", 60_000) as i32;
         if line.number("v", 5) >= 3 {
             request.producer_id = line.number("pid", -1);
@@ -305,16 +253,17 @@ impl Bench {
         let request = shore_wire::messages::AddOffsetsToTxnRequest::default();
         let (id, version) = self.ask(line, 4, &request);
         let (now, wall) = (self.now, self.wall());
-        let (producer, offsets) = ((line.at(3), line.at(4)), ("__consumer_offsets", line.at(5)));
-        self.transactions.add_offsets(now, wall, (id, version), &line.id(), producer, offsets);
+        let (producer, offsets) =
+            ((number_at(line, 3), number_at(line, 4)), ("__consumer_offsets", number_at(line, 5)));
+        self.transactions.add_offsets(now, wall, (id, version), &transactional_id(line), producer, offsets);
     }
 
     /// `end REQUEST ID PID EPOCH commit|abort`
     fn end(&mut self, line: &Line<'_>) {
         let mut request = EndTxnRequest::default();
-        request.transactional_id = line.id();
-        request.producer_id = line.at(3);
-        request.producer_epoch = line.at(4);
+        request.transactional_id = transactional_id(line);
+        request.producer_id = number_at(line, 3);
+        request.producer_epoch = number_at(line, 4);
         request.committed = line.word(5) == "commit";
         let (id, version) = self.ask(line, 5, &request);
         let (now, wall) = (self.now, self.wall());
@@ -423,7 +372,7 @@ impl Bench {
 
     /// `list states=A,B pids=1,2 older=1000`
     fn list(&self, line: &Line<'_>) -> String {
-        let of = |key| line.options.get(key).into_iter().flat_map(|all| all.split(','));
+        let of = |key| line.option(key).into_iter().flat_map(|all| all.split(','));
         let mut request = ListTransactionsRequest::default();
         request.state_filters = of("states").map(StrBytes::from).collect();
         request.producer_id_filters = of("pids").map(|id| id.parse().expect("an id")).collect();
