@@ -71,16 +71,11 @@ impl World {
 
     fn act_on_clients(&mut self, action: Action) -> Result<(), String> {
         let clock = self.clock();
+        if let Some(what) = action.request() {
+            self.ask_admin(admin_call(action), what);
+            return Ok(());
+        }
         match action {
-            Action::CreateTopic { topic, partitions, replication, configs } => {
-                let what = format!("create topic {topic}");
-                let new = NewTopic { name: topic, partitions, replication, configs };
-                self.ask_admin(AdminCall::CreateTopics { topics: vec![new], validate_only: false }, what);
-            }
-            Action::DeleteTopic { topic } => {
-                let what = format!("delete topic {topic}");
-                self.ask_admin(AdminCall::DeleteTopics { names: vec![topic] }, what);
-            }
             Action::AddProducer(spec) => {
                 let client = self.client_config(&spec.name);
                 let name = spec.name.clone();
@@ -353,6 +348,27 @@ impl World {
             actor.handle(clock, input(local));
         }
         self.drive_actor(id);
+    }
+}
+
+/// The call behind an action that is a request of the admin client.
+fn admin_call(action: Action) -> AdminCall {
+    match action {
+        Action::CreateTopic { topic, partitions, replication, configs } => AdminCall::CreateTopics {
+            topics: vec![NewTopic { name: topic, partitions, replication, configs }],
+            validate_only: false,
+        },
+        Action::DeleteTopic { topic } => AdminCall::DeleteTopics { names: vec![topic] },
+        Action::AlterConfigs { topic, set, reset } => {
+            let set = set.into_iter().map(|(name, value)| (name, Some(value)));
+            let configs = reset.into_iter().map(|name| (name, None)).chain(set).collect();
+            AdminCall::AlterTopicConfigs { topic, configs }
+        }
+        Action::CreatePartitions { topic, total } => AdminCall::CreatePartitions { topic, total },
+        Action::DeleteRecords { topic, partition, offset } => {
+            AdminCall::DeleteRecords { partition: TopicPartition::new(topic, partition), offset }
+        }
+        _ => unreachable!("the others are not requests"),
     }
 }
 

@@ -21,6 +21,23 @@ pub enum Action {
     DeleteTopic {
         topic: String,
     },
+    /// Sets some of a topic's configs, and gives others back to their default.
+    AlterConfigs {
+        topic: String,
+        set: BTreeMap<String, String>,
+        reset: Vec<String>,
+    },
+    /// `total` is how many the topic then has.
+    CreatePartitions {
+        topic: String,
+        total: i32,
+    },
+    /// Moves the start of a partition's log up to `offset`; -1 is the high watermark.
+    DeleteRecords {
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
     AddProducer(ProducerSpec),
     AddConsumer(ConsumerSpec),
     /// How many records a producer makes in 1,000 seconds.
@@ -110,6 +127,23 @@ pub enum Action {
         node: NodeId,
     },
     SetSpeed(Speed),
+}
+
+impl Action {
+    /// What the admin client is asked for, as its answer names it; `None` for what needs none.
+    pub fn request(&self) -> Option<String> {
+        Some(match self {
+            Self::CreateTopic { topic, .. } => format!("create topic {topic}"),
+            Self::DeleteTopic { topic } => format!("delete topic {topic}"),
+            Self::AlterConfigs { topic, .. } => format!("alter configs of {topic}"),
+            Self::CreatePartitions { topic, total } => format!("create partitions of {topic}, {total} in all"),
+            Self::DeleteRecords { topic, partition, offset: -1 } => format!("delete records of {topic}-{partition}"),
+            Self::DeleteRecords { topic, partition, offset } => {
+                format!("delete records of {topic}-{partition} before {offset}")
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// One record, as somebody writes it by hand.

@@ -422,6 +422,18 @@ fn refusal(result: Result<AdminResult, shore_client::ClientError>) -> Option<Str
             let refused = response.responses.iter().find(|topic| topic.error_code != 0)?;
             Some(words(refused.error_code, refused.error_message.as_deref()))
         }
+        Ok(AdminResult::AlterConfigs(response)) => {
+            let refused = response.responses.iter().find(|resource| resource.error_code != 0)?;
+            Some(words(refused.error_code, refused.error_message.as_deref()))
+        }
+        Ok(AdminResult::CreatePartitions(response)) => {
+            let refused = response.results.iter().find(|topic| topic.error_code != 0)?;
+            Some(words(refused.error_code, refused.error_message.as_deref()))
+        }
+        Ok(AdminResult::DeleteRecords(response)) => {
+            let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+            Some(words(partitions.find(|partition| partition.error_code != 0)?.error_code, None))
+        }
         Ok(_) => None,
     }
 }
@@ -433,6 +445,7 @@ mod tests {
 
     use crate::action::{ConsumerSpec, ProducerSpec};
     use crate::disk::{Disk, DiskModel};
+    use crate::event::{ActorEvent, EventKind};
     use crate::snapshot::Doing;
     use crate::{Action, World};
     use shore_base::{Duration, Instant};
@@ -485,5 +498,65 @@ mod tests {
         world.act(Action::ResumeConsumer { actor: "away".into() }).unwrap();
         world.advance(LATER + Duration::from_secs(60));
         assert!(of(&world, "away").0 > 0);
+    }
+
+    /// What the admin client is told of each line, as its answers come.
+    fn answers(world: &mut World, lines: &[&str]) -> Vec<String> {
+        world.subscribe();
+        let mut told = Vec::new();
+        for line in lines {
+            world.act(line.parse().unwrap()).unwrap();
+            world.advance(world.now() + Duration::from_secs(5));
+            for event in world.events() {
+                if let EventKind::Actor { event: ActorEvent::Done { what, error }, .. } = event.kind {
+                    told.push(format!("{what}: {}", error.as_deref().unwrap_or("done")));
+                }
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn what_an_admin_asks_is_done_or_refused_in_the_brokers_words() {
+        let mut world = orders();
+        world.advance(LATER);
+        let told = answers(
+            &mut world,
+            &[
+                "create-topic name=kept partitions=1 config.cleanup.policy=never",
+                "create-partitions topic=orders total=3",
+                "create-partitions topic=orders total=2",
+                "create-partitions topic=nothing total=2",
+                "alter-configs topic=orders config.retention.ms=60000 config.segment.bytes=1048576",
+                "alter-configs topic=orders config.retention.ms=1000 reset=segment.bytes",
+                "alter-configs topic=orders config.retention.ms=soon",
+                "delete-records topic=orders partition=0 offset=3",
+                "delete-records topic=orders partition=0 offset=999999",
+                "delete-records topic=orders partition=1",
+            ],
+        );
+        let expected = [
+            "create topic kept: INVALID_CONFIG: Invalid value never for configuration cleanup.policy: \
+             String must be one of: compact, delete",
+            "create partitions of orders, 3 in all: done",
+            "create partitions of orders, 2 in all: INVALID_PARTITIONS: The topic orders currently has 3 partition(s); \
+             2 would not be an increase.",
+            "create partitions of nothing, 2 in all: UNKNOWN_TOPIC_OR_PARTITION",
+            "alter configs of orders: done",
+            "alter configs of orders: done",
+            "alter configs of orders: INVALID_CONFIG: Invalid value soon for configuration retention.ms: \
+             Not a number of type LONG",
+            "delete records of orders-0 before 3: done",
+            "delete records of orders-0 before 999999: OFFSET_OUT_OF_RANGE",
+            "delete records of orders-1: done",
+        ];
+        assert_eq!(told, expected);
+        let view = world.node(NodeId(1)).unwrap().view();
+        let topic = view.topics.iter().find(|topic| &*topic.name == "orders").unwrap();
+        let starts: Vec<i64> =
+            topic.partitions.iter().map(|partition| partition.log.as_ref().unwrap().start_offset).collect();
+        assert_eq!((starts[0], starts[1] > 3, starts[2]), (3, true, 0));
+        let configs: Vec<_> = topic.configs.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(configs, [("retention.ms", "1000")]);
     }
 }

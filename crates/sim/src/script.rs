@@ -109,6 +109,19 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
             configs: f.take_prefixed("config."),
         },
         "delete-topic" => Action::DeleteTopic { topic: f.need("name", text)? },
+        "alter-configs" => Action::AlterConfigs {
+            topic: f.need("topic", text)?,
+            set: f.take_prefixed("config."),
+            reset: f.get("reset", names)?.unwrap_or_default(),
+        },
+        "create-partitions" => {
+            Action::CreatePartitions { topic: f.need("topic", text)?, total: f.need("total", number)? }
+        }
+        "delete-records" => Action::DeleteRecords {
+            topic: f.need("topic", text)?,
+            partition: f.need("partition", number)?,
+            offset: f.get("offset", number)?.unwrap_or(-1),
+        },
         "add-producer" => Action::AddProducer(parse_producer(f)?),
         "add-consumer" => Action::AddConsumer(parse_consumer(f)?),
         "set-rate" => Action::SetRate { actor: f.need("actor", text)?, millirate: f.need("rate", rate)? },
@@ -156,9 +169,12 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
     })
 }
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 29] = [
     "create-topic",
     "delete-topic",
+    "alter-configs",
+    "create-partitions",
+    "delete-records",
     "add-producer",
     "add-consumer",
     "set-rate",
@@ -223,6 +239,22 @@ impl fmt::Display for Action {
                 Ok(())
             }
             Self::DeleteTopic { topic } => write!(f, "delete-topic name={}", Quoted(topic)),
+            Self::AlterConfigs { topic, set, reset } => {
+                write!(f, "alter-configs topic={}", Quoted(topic))?;
+                for (name, value) in set {
+                    write!(f, " config.{name}={}", Quoted(value))?;
+                }
+                match reset.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, " reset={}", Quoted(&reset.join(","))),
+                }
+            }
+            Self::CreatePartitions { topic, total } => {
+                write!(f, "create-partitions topic={} total={total}", Quoted(topic))
+            }
+            Self::DeleteRecords { topic, partition, offset } => {
+                write!(f, "delete-records topic={} partition={partition} offset={offset}", Quoted(topic))
+            }
             Self::AddProducer(spec) => {
                 write!(f, "add-producer name={} topic={} rate=", Quoted(&spec.name), Quoted(&spec.topic))?;
                 write_rate(f, spec.millirate)?;
@@ -478,6 +510,11 @@ fn text(value: &str) -> Result<String, String> {
     }
 }
 
+/// Names with commas between.
+fn names(value: &str) -> Result<Vec<String>, String> {
+    value.split(',').map(text).collect()
+}
+
 fn number<T: core::str::FromStr>(value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("\"{value}\" is not a whole number in its range"))
 }
@@ -555,6 +592,9 @@ mod tests {
         let lines = [
             "create-topic name=orders partitions=3 replication=1 config.retention.bytes=1000",
             "delete-topic name=orders",
+            "alter-configs topic=orders config.retention.ms=1000 reset=cleanup.policy,segment.bytes",
+            "create-partitions topic=orders total=6",
+            "delete-records topic=orders partition=1 offset=12",
             "add-producer name=shop topic=orders rate=2.5 generator=orders keys=20 limit=100 acks=all idempotence=true linger=5ms batch=16384 compression=none",
             "add-consumer name=a group=g topics=x,y pace=50 assignor=sticky reset=earliest auto-commit=off session-timeout=45s instance=i1",
             "set-rate actor=shop rate=0.001",
@@ -604,6 +644,7 @@ mod tests {
             ("send topic=x value=\"open", "a quote is not closed"),
             ("add-producer name=a topic=x acks=2", "is not all, 1 or 0"),
             ("set-latency latency=5", "is not a time"),
+            ("alter-configs topic=x reset=a,,b", "reset=a,,b: it is empty"),
         ];
         for (line, expected) in cases {
             let error = line.parse::<Action>().expect_err(line);

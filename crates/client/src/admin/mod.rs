@@ -1,5 +1,7 @@
 //! An admin client: one request per call, sent to whom it concerns, tried again where that helps.
 
+mod messages;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -7,17 +9,17 @@ use core::time::Duration;
 use shore_base::Instant;
 use shore_base::collections::BTreeMap;
 use shore_wire::frame::decode_response;
-use shore_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use shore_wire::messages::delete_topics_request::DeleteTopicState;
-use shore_wire::messages::describe_configs_request::DescribeConfigsResource;
-use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use shore_wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest,
-    DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest,
-    DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, KafkaMessage, KafkaRequest,
-    ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse, StrBytes,
+    CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse, IncrementalAlterConfigsResponse,
+    KafkaMessage, KafkaRequest, ListGroupsRequest, ListGroupsResponse, StrBytes,
 };
 
+use self::messages::{
+    BROKER, TOPIC, alter_configs, create_partitions, create_topics, delete_records, delete_topics, describe_configs,
+    list_offsets, read_answer, retriable_code,
+};
 use crate::cluster::{Cluster, TopicPartition};
 use crate::config::ClientConfig;
 use crate::error::{ClientError, is_retriable, is_stale_metadata};
@@ -47,6 +49,21 @@ pub enum AdminCall {
     DeleteTopics {
         names: Vec<String>,
     },
+    /// `total` is how many the topic then has.
+    CreatePartitions {
+        topic: String,
+        total: i32,
+    },
+    /// Moves the log's start up to `offset`; -1 is the high watermark.
+    DeleteRecords {
+        partition: TopicPartition,
+        offset: i64,
+    },
+    /// Sets the configs that have a value, and takes back those that have none.
+    AlterTopicConfigs {
+        topic: String,
+        configs: BTreeMap<String, Option<String>>,
+    },
     DescribeTopicConfigs {
         topic: String,
     },
@@ -70,6 +87,9 @@ pub enum AdminCall {
 pub enum AdminResult {
     CreateTopics(CreateTopicsResponse),
     DeleteTopics(DeleteTopicsResponse),
+    CreatePartitions(CreatePartitionsResponse),
+    DeleteRecords(DeleteRecordsResponse),
+    AlterConfigs(IncrementalAlterConfigsResponse),
     DescribeConfigs(DescribeConfigsResponse),
     DescribeCluster(DescribeClusterResponse),
     DescribeGroup(DescribeGroupsResponse),
@@ -135,10 +155,8 @@ impl Admin {
         self.stirred = true;
         let id = CallId(self.next_call);
         self.next_call += 1;
-        if let AdminCall::ListOffsets { partitions, .. } = &call {
-            for at in partitions {
-                self.network.want_topic(&at.topic);
-            }
+        for at in led(&call) {
+            self.network.want_topic(&at.topic);
         }
         let pending = Pending {
             call,
@@ -225,6 +243,11 @@ impl Admin {
                 self.send_any(id, |_| create_topics(&topics, validate_only))
             }
             AdminCall::DeleteTopics { names } => self.send_any(id, |version| delete_topics(&names, version)),
+            AdminCall::CreatePartitions { topic, total } => self.send_any(id, |_| create_partitions(&topic, total)),
+            AdminCall::DeleteRecords { partition, offset } => self.delete_records(id, &partition, offset),
+            AdminCall::AlterTopicConfigs { topic, configs } => {
+                self.send_any(id, |_| alter_configs(TOPIC, &topic, &configs))
+            }
             AdminCall::DescribeTopicConfigs { topic } => self.send_any(id, |_| describe_configs(TOPIC, &topic)),
             AdminCall::DescribeBrokerConfigs { broker } => {
                 self.send_to(id, Target::Broker(broker), |_| describe_configs(BROKER, &broker.to_string()))
@@ -287,6 +310,17 @@ impl Admin {
         Ok(())
     }
 
+    fn delete_records(&mut self, id: CallId, at: &TopicPartition, offset: i64) -> Result<(), ClientError> {
+        match self.network.cluster.leader(&at.topic, at.partition).map(|partition| partition.leader) {
+            Some(leader) => self.send_to(id, Target::Broker(leader), |_| delete_records(at, offset)),
+            None => {
+                self.network.refresh_metadata();
+                self.network.maybe_ask_metadata(self.now);
+                Ok(())
+            }
+        }
+    }
+
     fn list_offsets(&mut self, id: CallId, partitions: &[TopicPartition], timestamp: i64) -> Result<(), ClientError> {
         let known = &self.calls[&id].offsets;
         let mut by_leader: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
@@ -298,23 +332,7 @@ impl Admin {
         }
         self.network.maybe_ask_metadata(self.now);
         for (leader, partitions) in by_leader {
-            self.send_to(id, Target::Broker(leader), |version| {
-                let mut request = ListOffsetsRequest::default();
-                request.replica_id = -1;
-                if version >= 10 {
-                    request.timeout_ms = CALL_TIMEOUT.as_millis() as i32;
-                }
-                for at in &partitions {
-                    let mut partition = ListOffsetsPartition::default();
-                    partition.partition_index = at.partition;
-                    partition.timestamp = timestamp;
-                    let mut topic = ListOffsetsTopic::default();
-                    topic.name = StrBytes::from(at.topic.as_str());
-                    topic.partitions = vec![partition];
-                    request.topics.push(topic);
-                }
-                request
-            })?;
+            self.send_to(id, Target::Broker(leader), |version| list_offsets(&partitions, timestamp, version))?;
         }
         Ok(())
     }
@@ -382,95 +400,11 @@ impl Admin {
     }
 }
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-
-fn create_topics(topics: &[NewTopic], validate_only: bool) -> CreateTopicsRequest {
-    let mut request = CreateTopicsRequest::default();
-    request.timeout_ms = 30_000;
-    request.validate_only = validate_only;
-    for new in topics {
-        let mut topic = CreatableTopic::default();
-        topic.name = StrBytes::from(new.name.as_str());
-        topic.num_partitions = new.partitions;
-        topic.replication_factor = new.replication;
-        for (name, value) in &new.configs {
-            let mut config = CreatableTopicConfig::default();
-            config.name = StrBytes::from(name.as_str());
-            config.value = Some(StrBytes::from(value.as_str()));
-            topic.configs.push(config);
-        }
-        request.topics.push(topic);
+/// The partitions whose leaders a call goes to.
+fn led(call: &AdminCall) -> &[TopicPartition] {
+    match call {
+        AdminCall::ListOffsets { partitions, .. } => partitions,
+        AdminCall::DeleteRecords { partition, .. } => core::slice::from_ref(partition),
+        _ => &[],
     }
-    request
-}
-
-fn delete_topics(names: &[String], version: i16) -> DeleteTopicsRequest {
-    let mut request = DeleteTopicsRequest::default();
-    request.timeout_ms = 30_000;
-    for name in names {
-        if version >= 6 {
-            let mut topic = DeleteTopicState::default();
-            topic.name = Some(StrBytes::from(name.as_str()));
-            request.topics.push(topic);
-        } else {
-            request.topic_names.push(StrBytes::from(name.as_str()));
-        }
-    }
-    request
-}
-
-fn describe_configs(resource_type: i8, name: &str) -> DescribeConfigsRequest {
-    let mut resource = DescribeConfigsResource::default();
-    resource.resource_type = resource_type;
-    resource.resource_name = StrBytes::from(name);
-    resource.configuration_keys = None;
-    let mut request = DescribeConfigsRequest::default();
-    request.resources = vec![resource];
-    request
-}
-
-fn read_answer(call: &AdminCall, version: i16, frame: Bytes) -> Result<AdminResult, ClientError> {
-    fn read<M: shore_wire::messages::KafkaResponse>(frame: Bytes, version: i16) -> Result<M, ClientError> {
-        let decoded = decode_response::<M>(frame, version);
-        decoded.map(|(_, response)| response).map_err(|error| ClientError::BadResponse(error.to_string()))
-    }
-    Ok(match call {
-        AdminCall::CreateTopics { .. } => AdminResult::CreateTopics(read(frame, version)?),
-        AdminCall::DeleteTopics { .. } => AdminResult::DeleteTopics(read(frame, version)?),
-        AdminCall::DescribeTopicConfigs { .. } | AdminCall::DescribeBrokerConfigs { .. } => {
-            AdminResult::DescribeConfigs(read(frame, version)?)
-        }
-        AdminCall::DescribeCluster => AdminResult::DescribeCluster(read(frame, version)?),
-        AdminCall::DescribeGroup { .. } => AdminResult::DescribeGroup(read(frame, version)?),
-        AdminCall::ListGroups => AdminResult::ListGroups(read(frame, version)?),
-        AdminCall::ListOffsets { .. } => {
-            let response: ListOffsetsResponse = read(frame, version)?;
-            let mut offsets = BTreeMap::new();
-            for topic in response.topics {
-                for partition in topic.partitions {
-                    let at = TopicPartition::new(topic.name.as_str(), partition.partition_index);
-                    let offset = match partition.error_code {
-                        0 => Ok((partition.offset, partition.timestamp)),
-                        code => Err(code),
-                    };
-                    offsets.insert(at, offset);
-                }
-            }
-            AdminResult::ListOffsets(offsets)
-        }
-    })
-}
-
-/// A code that says that the same call may succeed a little later.
-fn retriable_code(result: &AdminResult) -> Option<i16> {
-    let codes: Vec<i16> = match result {
-        AdminResult::CreateTopics(response) => response.topics.iter().map(|topic| topic.error_code).collect(),
-        AdminResult::DescribeGroup(response) => response.groups.iter().map(|group| group.error_code).collect(),
-        AdminResult::ListGroups(response) => vec![response.error_code],
-        AdminResult::DescribeCluster(response) => vec![response.error_code],
-        // A topic that is not there, or is gone by the second try, is an answer.
-        AdminResult::DeleteTopics(_) | AdminResult::DescribeConfigs(_) | AdminResult::ListOffsets(_) => Vec::new(),
-    };
-    codes.into_iter().find(|code| is_retriable(*code))
 }
