@@ -14,7 +14,23 @@ export class Clock {
   #micros = 0;
   #lastReal = performance.now();
   #sleepMillis = 0;
-  #wallOffset = Date.now();
+  #wallOffset: number;
+  /** What was skipped of the cluster's time, in microseconds: its wall clock is that far ahead. */
+  #ahead: number;
+
+  constructor(ahead = 0) {
+    this.#ahead = ahead;
+    this.#wallOffset = Date.now() + Math.floor(ahead / 1000);
+  }
+
+  get ahead(): number {
+    return this.#ahead;
+  }
+
+  /** The cluster's wall clock, in milliseconds. */
+  get wall(): number {
+    return this.#wallOffset + Math.floor(this.#micros / 1000);
+  }
 
   /** What the wall clock read when the cluster's time was zero, in milliseconds. */
   get wallOffset(): number {
@@ -30,8 +46,15 @@ export class Clock {
     this.#sleepMillis = 0;
     this.#micros += Math.round(step * 1000);
     // The wall clock of records is that of the clients outside, whatever the cluster slept through.
-    if (step < elapsed) this.#wallOffset = Date.now() - Math.floor(this.#micros / 1000);
+    if (step < elapsed) this.#wallOffset = Date.now() - Math.floor((this.#micros - this.#ahead) / 1000);
     return this.#micros;
+  }
+
+  /** Lets the cluster's time pass at once, until `micros` if that is ahead. */
+  skipTo(micros: number): void {
+    const skipped = Math.max(0, micros - this.#micros);
+    this.#ahead += skipped;
+    this.#micros += skipped;
   }
 
   /** How long to sleep before looking at the clock again; with clients there are sessions to expire. */

@@ -24,6 +24,8 @@ export interface HostEvents {
 
 /** At most this many ops are carried out together. */
 const MERGED_OPS = 4096;
+/** How long time is let pass before the event loop comes round. */
+const BUSY_MILLIS = 8;
 
 /**
  * Drives one cluster: collects what happens until the event loop comes round, takes one turn of the
@@ -67,7 +69,7 @@ export class ClusterHost implements CoreHandler {
 
   /** Starts a broker over what the store holds, and resolves when it serves clients. */
   async boot(options: CoreOptions): Promise<void> {
-    this.#clock = new Clock();
+    this.#clock = new Clock(this.#clock.ahead);
     if (this.#core) this.#core.restart(options, this.#clock.wallOffset);
     else this.#core = new Core(this.#module, options, this.#clock.wallOffset);
     const booted = new Promise<void>((resolve, reject) => (this.#booting = { resolve, reject }));
@@ -96,7 +98,36 @@ export class ClusterHost implements CoreHandler {
     this.#endConnections();
     this.#core?.free();
     this.#core = undefined;
+    this.#clock = new Clock();
     await this.#halt();
+  }
+
+  /** The cluster's wall clock, in milliseconds. */
+  get wall(): number {
+    this.#clock.advance(this.#due);
+    return this.#clock.wall;
+  }
+
+  /**
+   * Lets the cluster's time pass as fast as the core and the store go, from one thing that is due to
+   * the next. What clients do meanwhile takes its part in it. Ends early where `abandoned` says so.
+   */
+  async fastForward(micros: number, abandoned: () => boolean): Promise<void> {
+    const core = this.#core;
+    const end = this.#clock.advance(this.#due) + micros;
+    let rested = performance.now();
+    while (this.#clock.advance(this.#due) < end) {
+      if (this.#turnPlanned || this.#storeBusy || performance.now() - rested > BUSY_MILLIS) {
+        if (this.#storeBusy) await this.#storeRun;
+        await new Promise<void>((resolve) => this.#platform.soon(resolve));
+        rested = performance.now();
+      } else {
+        this.#clock.skipTo(Math.min(end, this.#due ?? end));
+        this.#turn();
+      }
+      if (abandoned()) throw new ClosedError();
+      if (core !== this.#core) throw new ClosedError('The broker ended while time was passing.');
+    }
   }
 
   connect(peer: Peer, address: string, held: boolean): number {

@@ -1,13 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import './symbols.js';
-import { createTopic } from './admin.js';
+import { createTopic, describeProducers, describeTransactions, type FrameSocket } from './admin.js';
 import type { CoreOptions } from './core.js';
 import { ClosedError, InvalidOptionError, ListenError, type CoreFailedError } from './errors.js';
 import { ClusterHost } from './host.js';
 import { currentPlatform, loadModule, type Platform } from './platform.js';
 import { ShoreSocket, type Line } from './socket.js';
 import type { Store } from './store/store.js';
-import type { CreateOptions, KafkaShoreEvents, Listener, ListenOptions, SocketFactory, TopicOptions } from './types.js';
+import type { CreateOptions, KafkaShoreEvents, Listener, ListenOptions, ProducerState, SocketFactory, TopicOptions, TransactionState } from './types.js';
 import { parseUri } from './uri.js';
 
 /** Where in-process clients are told that the broker is; any host and port leads there. */
@@ -15,6 +15,7 @@ const IN_PROCESS = { host: 'kafka-shore', port: 9092 } as const;
 /** How often a broker is started again on its store before it is given up. */
 const BREAKDOWNS = 3;
 const MAX_FRAME_BYTES = 104_857_600;
+const LONGEST_LEAP_MILLIS = 10 * 365 * 24 * 3_600_000;
 
 /**
  * What one node needs that Kafka's defaults, made for several, do not give. Reported as static broker
@@ -122,8 +123,33 @@ export class KafkaShore implements AsyncDisposable {
 
   /** Creates a topic by a CreateTopics request. */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
-    await this.#work.catch(() => undefined);
-    await createTopic(this.#connect(), name, options);
+    await this.#ask((socket) => createTopic(socket, name, options));
+  }
+
+  /** The producers that a partition remembers, and where their open transactions begin in it. */
+  async describeProducers(topic: string, partition = 0): Promise<ProducerState[]> {
+    return this.#ask((socket) => describeProducers(socket, topic, partition));
+  }
+
+  /** Every transactional id that the cluster knows, and how far its transaction is. */
+  async describeTransactions(): Promise<TransactionState[]> {
+    return this.#ask(describeTransactions);
+  }
+
+  /** The cluster's wall clock, in milliseconds as `Date.now()`: ahead of that by what was fast-forwarded. */
+  now(): number {
+    return this.#host.wall;
+  }
+
+  /**
+   * Lets this much of the cluster's time pass at once: retention, compaction and timeouts happen as if it
+   * had been waited for. Clients live in real time: a group's member that is not heard of expires.
+   */
+  async fastForward(millis: number): Promise<void> {
+    if (!(millis >= 0 && millis <= LONGEST_LEAP_MILLIS)) {
+      throw new InvalidOptionError(`fastForward takes milliseconds, at most ${LONGEST_LEAP_MILLIS} (10 years), not '${String(millis)}'`);
+    }
+    await this.#exclusively(() => this.#host.fastForward(Math.round(millis * 1000), () => this.#closed !== undefined));
   }
 
   /** A fresh, empty cluster for the next test. Connections that were open end. */
@@ -161,6 +187,16 @@ export class KafkaShore implements AsyncDisposable {
 
   #emit<E extends keyof KafkaShoreEvents>(event: E, value: Parameters<KafkaShoreEvents[E]>[0]): void {
     for (const listener of this.#listeners[event]) (listener as (value: unknown) => void)(value);
+  }
+
+  async #ask<T>(question: (socket: FrameSocket) => Promise<T>): Promise<T> {
+    await this.#work.catch(() => undefined);
+    const socket = this.#connect();
+    try {
+      return await question(socket);
+    } finally {
+      socket.destroy();
+    }
   }
 
   #connect(): ShoreSocket {

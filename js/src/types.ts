@@ -54,6 +54,31 @@ export interface TopicOptions {
   readonly configs?: Readonly<Record<string, string>>;
 }
 
+/** What a partition's leader remembers of a producer. Numbers of 64 bits are strings, as in kafkajs. */
+export interface ProducerState {
+  readonly producerId: string;
+  readonly producerEpoch: number;
+  readonly lastSequence: number;
+  readonly lastTimestamp: string;
+  /** -1 as long as no transaction of this producer has ended. */
+  readonly coordinatorEpoch: number;
+  /** Where its open transaction begins in this partition, if there is one. */
+  readonly currentTransactionStartOffset: string | null;
+}
+
+/** What the coordinator knows of a transactional id. */
+export interface TransactionState {
+  readonly transactionalId: string;
+  /** `Empty`, `Ongoing`, `PrepareCommit`, `PrepareAbort`, `CompleteCommit`, `CompleteAbort` or `PrepareEpochFence`. */
+  readonly state: string;
+  readonly timeoutMs: number;
+  readonly startTimestamp: string | null;
+  readonly producerId: string;
+  readonly producerEpoch: number;
+  /** What takes part in the open transaction; of one that is ending, where its marker is still missing. */
+  readonly topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[];
+}
+
 /** A TCP port that leads to a cluster. */
 export interface Listener {
   readonly host: string;

@@ -57,3 +57,17 @@ test('where nothing is due all of the time passes', (context) => {
   assert.equal(clock.advance(undefined), 3_600_000_000);
   assert.equal(clock.wallOffset, 0);
 });
+
+test('time that is skipped puts the wall clock ahead, and keeps it there', (context) => {
+  const { clock, pass } = clockAt(context, 1_000_000);
+  clock.skipTo(3_600_000_000);
+  assert.equal(clock.advance(undefined), 3_600_000_000);
+  assert.equal(clock.wall, 1_000_000 + 3_600_000);
+  clock.skipTo(5);
+  assert.equal(clock.advance(undefined), 3_600_000_000, 'time does not run backwards');
+  pass(60_000);
+  clock.advance(3_700_000_000);
+  assert.equal(clock.wall, 1_000_000 + 3_600_000 + 60_000, 'what the process lost the wall clock makes up for');
+  const next = new Clock(clock.ahead);
+  assert.equal(next.wall, 1_000_000 + 3_600_000 + 60_000);
+});

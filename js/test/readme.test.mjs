@@ -17,7 +17,7 @@ symlinkSync(join(js, 'node_modules', 'kafkajs'), join(directory, 'node_modules',
 
 const examples = [...readFileSync(join(js, 'README.md'), 'utf8').matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code);
 
-test('there are three examples', () => assert.equal(examples.length, 3));
+test('there are four examples', () => assert.equal(examples.length, 4));
 
 for (const [index, code] of examples.entries()) {
   test(`example ${index + 1} runs and ends by itself`, () => {

@@ -5,8 +5,10 @@ export type {
   KafkaSocket,
   Listener,
   ListenOptions,
+  ProducerState,
   SocketFactory,
   TopicOptions,
+  TransactionState,
   WasmSource,
 } from '../types.js';
 export {
