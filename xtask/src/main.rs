@@ -45,8 +45,8 @@ const COMMANDS: &[Command] = &[
     Command { name: "layers", arguments: "", about: "Check who uses whom", run: layers::run },
     Command {
         name: "sim",
-        arguments: "seed N | seeds COUNT",
-        about: "Replay one simulated run, or many",
+        arguments: "seed N | seeds COUNT [FROM]",
+        about: "Replay one simulated run, or many on all cores",
         run: parts::sim,
     },
     Command {

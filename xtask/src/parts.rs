@@ -24,9 +24,15 @@ pub const PARTS: &[Part] = &[
     },
     Part {
         name: "unit",
-        about: "Every native test, and 220 simulated runs with crashes and torn writes",
+        about: "Every native test, and 220 simulated runs with every check of a debug build",
         prepare: nothing,
         run: unit,
+    },
+    Part {
+        name: "seeds",
+        about: "2,000 simulated runs with crashes, torn writes, and disks and links at fault",
+        prepare: nothing,
+        run: |_| sim(&["seeds".to_owned(), "2000".to_owned()]),
     },
     Part { name: "wasm", about: "The core in Node and in Chromium, compiled to wasm", prepare: wasm_tools, run: wasm },
     Part {
@@ -146,7 +152,7 @@ fn web(_: bool) -> Outcome {
     Run::line("node tests/web/run.mjs").go()
 }
 
-/// `cargo xtask sim seed N | seeds COUNT`
+/// `cargo xtask sim seed N | seeds COUNT [FROM]`
 pub fn sim(arguments: &[String]) -> Outcome {
     Run::line("cargo run --locked --quiet --profile sim -p shore-check --").args(arguments).go()
 }

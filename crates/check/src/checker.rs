@@ -12,6 +12,7 @@ use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, StateName};
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind};
 
+use crate::counts::Counts;
 use crate::wire_watch::WireWatch;
 
 /// A promise that was broken.
@@ -50,24 +51,6 @@ pub struct Checker {
     owners: BTreeMap<(String, i32), BTreeMap<Place, ActorId>>,
     marks: BTreeMap<Place, Marks>,
     pub counts: Counts,
-}
-
-/// How much there was to check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub produced: u64,
-    pub acknowledged: u64,
-    pub failed: u64,
-    pub consumed: u64,
-    pub commits: u64,
-    pub crashes: u64,
-    pub rebalances: u64,
-    /// Disks that got full or began to fail.
-    pub disk_faults: u64,
-    /// Batches that were answered with KAFKA_STORAGE_ERROR.
-    pub storage_errors: u64,
-    /// Fetches of a partition that were answered with OFFSET_OUT_OF_RANGE.
-    pub out_of_range: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -117,14 +100,15 @@ impl Checker {
             EventKind::Acted(Action::AddProducer(spec)) => {
                 self.idempotent.insert(spec.name.clone(), spec.idempotence);
             }
-            EventKind::Acted(Action::FillDisk { .. } | Action::FailDisk { .. }) => self.counts.disk_faults += 1,
+            EventKind::Acted(action) => self.count_fault(action),
             EventKind::ActorAdded { actor, name } => {
                 self.names.insert(*actor, name.clone());
             }
             EventKind::Actor { actor, event } => self.actor_event(at, *actor, event),
             EventKind::Node { event, .. } => self.node_event(at, event),
-            EventKind::NodeKilled { .. } => {
+            EventKind::NodeKilled { why, .. } => {
                 self.counts.crashes += 1;
+                self.counts.power_losses += u64::from(*why == "without power");
                 self.wire.node_is_down();
                 // What a follower of the log sees after a restart begins anew.
                 self.marks.clear();
@@ -143,6 +127,18 @@ impl Checker {
             }
             EventKind::StoreDone { error: Some(_), .. } => self.wire.store_failed(),
             EventKind::Closed { conn, .. } => self.wire.closed(*conn),
+            _ => {}
+        }
+    }
+
+    fn count_fault(&mut self, action: &Action) {
+        let counts = &mut self.counts;
+        match action {
+            Action::FillDisk { .. } => counts.full_disks += 1,
+            Action::FailDisk { .. } => counts.failing_disks += 1,
+            Action::SlowDisk { .. } => counts.slow_disks += 1,
+            Action::CutLink { .. } => counts.cut_links += 1,
+            Action::SetLatency { actor: Some(_), .. } => counts.slow_links += 1,
             _ => {}
         }
     }

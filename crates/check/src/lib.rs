@@ -13,9 +13,11 @@
 //! streams). The others are about several nodes.
 
 pub mod checker;
+mod counts;
 mod group_watch;
 pub mod run;
 mod wire_watch;
 
-pub use checker::{Checker, Counts, Violation};
+pub use checker::{Checker, Violation};
+pub use counts::Counts;
 pub use run::{Crash, Report, Settings, run};

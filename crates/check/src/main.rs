@@ -1,11 +1,16 @@
 //! Runs seeds from the command line (`cargo xtask sim`): `seed N` one, `seeds COUNT [FROM]` many, `hashes`
-//! prints what the replay tests compare with, `trace N` and `events N` tell one run line by line.
+//! prints what the replay tests compare with, `trace N` and `events N` tell one run line by line. What it prints depends on
+//! the seeds alone, not on how many run side by side.
 
 #![expect(clippy::disallowed_macros, reason = "a command prints")]
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::{panic, thread};
 
-use shore_check::{Report, Settings, run};
+use shore_base::collections::BTreeMap;
+use shore_check::{Counts, Report, Settings, run};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -32,24 +37,58 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs these seeds. True if nothing was broken.
+/// Runs these seeds, one for each core at a time, and tells of them in their order. True if nothing was broken.
 fn seeds(from: u64, to: u64, each: bool) -> bool {
     let mut broken = 0;
-    let (mut crashes, mut acknowledged) = (0, 0);
-    for seed in from..to {
-        let report = run(seed, Settings::of_seed(seed));
-        crashes += report.counts.crashes;
-        acknowledged += report.counts.acknowledged;
+    let mut counts = Counts::default();
+    in_order(from, to, |seed, report| {
+        let Some(report) = report else {
+            broken += 1;
+            return println!(
+                "seed {seed}: the code panicked, its message is above\n  again: cargo xtask sim seed {seed}"
+            );
+        };
+        counts.add(&report.counts);
         if each || !report.violations.is_empty() {
             println!("{report}");
         }
         broken += u64::from(!report.violations.is_empty());
-    }
-    println!(
-        "{} runs, {crashes} crashes, {acknowledged} records acknowledged, {broken} runs broke a promise",
-        to - from
-    );
+    });
+    println!("{} runs: {counts}\n{broken} runs broke a promise", to - from);
     broken == 0
+}
+
+/// Runs the seeds side by side and hands over how each went, in their order; nothing where the code panicked.
+fn in_order(from: u64, to: u64, mut hand_over: impl FnMut(u64, Option<Report>)) {
+    let next = AtomicU64::new(from);
+    let (done, outcomes) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let (next, done) = (&next, done.clone());
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= to {
+                        return;
+                    }
+                    let report = panic::catch_unwind(|| run(seed, Settings::of_seed(seed))).ok();
+                    if done.send((seed, report)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        let mut waiting = BTreeMap::new();
+        let mut turn = from;
+        for (seed, report) in outcomes {
+            waiting.insert(seed, report);
+            while let Some(report) = waiting.remove(&turn) {
+                hand_over(turn, report);
+                turn += 1;
+            }
+        }
+    });
 }
 
 /// Prints the table that `tests/hashes` holds every target against: both kinds of crash, early and late.

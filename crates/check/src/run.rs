@@ -15,7 +15,8 @@ use shore_sim::{
 };
 use shore_wire::compress::Codec;
 
-use crate::checker::{Checker, Counts, Violation};
+use crate::checker::{Checker, Violation};
+use crate::counts::Counts;
 
 /// What a run is made of, apart from its seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +73,10 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            produced, acknowledged, consumed, commits, crashes, rebalances, disk_faults, storage_errors, ..
-        } = self.counts;
         write!(
             f,
-            "seed {}: {} in {} events, {} disk calls, {crashes} crashes, {disk_faults} disk faults, {rebalances} assignments; {produced} \
-             produced, {storage_errors} batches refused by the store, {acknowledged} acknowledged, {consumed} consumed, {commits} commits; trace {:016x}",
-            self.seed, self.virtual_time, self.events, self.disk_calls, self.hash
+            "seed {}: {} in {} events, {} disk calls, trace {:016x}; {}",
+            self.seed, self.virtual_time, self.events, self.disk_calls, self.hash, self.counts
         )?;
         for violation in self.violations.iter().take(10) {
             write!(f, "\n  broken at {violation}")?;

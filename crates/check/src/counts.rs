@@ -1,0 +1,58 @@
+//! How much there was to check: a run in which nothing happens proves nothing.
+
+use std::fmt;
+
+/// The counts, each with the words after its number.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident: $words:literal,)*) => {
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counts {
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
+            fn all(&self) -> Vec<(u64, &'static str)> {
+                vec![$((self.$name, $words)),*]
+            }
+        }
+    };
+}
+
+counts! {
+    produced: "records produced",
+    acknowledged: "acknowledged",
+    failed: "given up",
+    consumed: "consumed",
+    commits: "commits",
+    rebalances: "assignments",
+    /// Of either kind.
+    crashes: "crashes",
+    power_losses: "of them without power",
+    full_disks: "full disks",
+    failing_disks: "failing disks",
+    slow_disks: "slow disks",
+    cut_links: "cut links",
+    slow_links: "slow links",
+    /// Batches that were answered with KAFKA_STORAGE_ERROR.
+    storage_errors: "batches refused by the store",
+    /// Fetches of a partition that were answered with OFFSET_OUT_OF_RANGE.
+    out_of_range: "reads out of range",
+}
+
+impl Counts {
+    /// Disks that got full or began to fail.
+    pub fn disk_faults(&self) -> u64 {
+        self.full_disks + self.failing_disks
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.all().into_iter().map(|(count, words)| format!("{count} {words}")).collect();
+        f.write_str(&told.join(", "))
+    }
+}
