@@ -16,6 +16,8 @@ const SHORE = process.env.SHORE ?? join(TARGET, 'release/shore')
 /** A client that takes longer hangs. */
 const LIMIT_MS = 180_000
 
+const JAVA = ['Life', 'LogFiles', 'Transactions', 'Tools', 'Groups', 'Application', 'Streams', 'Connect'].map(name => `${name}.java`)
+
 const CLIENTS = {
   kafkajs: {
     needs: ['node', 'npm'],
@@ -58,10 +60,12 @@ const CLIENTS = {
   },
   java: {
     needs: ['java', 'javac', 'mvn'],
-    locks: ['pom.xml', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java', 'Groups.java'],
+    locks: ['pom.xml', ...JAVA],
     install: home => {
       sh(home, 'mvn', ['-q', '-B', '-f', 'pom.xml', 'dependency:copy-dependencies', '-DoutputDirectory=lib'])
-      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', 'Life.java', 'LogFiles.java', 'Transactions.java', 'Tools.java', 'Groups.java'])
+      // What a process of its own logs is kept and shown when it fails; the client itself logs nothing.
+      sh(home, 'mvn', ['-q', '-B', 'dependency:copy', '-Dartifact=org.slf4j:slf4j-simple:1.7.36', '-DoutputDirectory=log'])
+      sh(home, 'javac', ['-cp', 'lib/*', '-d', 'classes', ...JAVA])
     },
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Life']],
   },
@@ -88,6 +92,16 @@ const CLIENTS = {
     folder: 'java',
     needs: ['java', 'javac', 'mvn'],
     command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Groups']],
+  },
+  'java-streams': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn'],
+    command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Streams']],
+  },
+  'java-connect': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn'],
+    command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Connect']],
   },
   'franz-go': {
     needs: ['go'],
