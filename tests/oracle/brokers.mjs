@@ -27,10 +27,10 @@ const CONFIGS = {
 /** @typedef {{name: string, address: string, port: number, lag: number, stop: () => Promise<void>, log: () => string}} Broker */
 
 /** @returns {Promise<Broker>} */
-export async function startShore() {
+export async function startShore({ configs = {}, shore = SHORE } = {}) {
   const data = mkdtempSync(join(tmpdir(), 'shore-oracle-'))
-  const configs = ['log.retention.ms=-1'].flatMap(config => ['--config', config])
-  const child = spawn(SHORE, ['serve', '--port', '0', '--data', data, ...configs], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const options = Object.entries({ 'log.retention.ms': -1, ...configs }).flatMap(([key, value]) => ['--config', `${key}=${value}`])
+  const child = spawn(shore, ['serve', '--port', '0', '--data', data, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   child.stderr.on('data', chunk => (log += chunk))
   const address = await new Promise((resolve, reject) => {
@@ -38,14 +38,14 @@ export async function startShore() {
       const ready = String(chunk).match(/^shore ready: (\S+)/m)
       if (ready) resolve(ready[1])
     })
-    child.on('error', error => reject(new Error(`${SHORE} does not start (${error.message}); cargo build -p shore`)))
+    child.on('error', error => reject(new Error(`${shore} does not start (${error.message}); cargo build -p shore`)))
     child.on('exit', code => reject(new Error(`shore ended with ${code} before it was ready: ${log}`)))
   })
   return broker('shore', address, 0, child, data, () => log)
 }
 
 /** @returns {Promise<Broker>} */
-export async function startKafka(version) {
+export async function startKafka(version, { configs = {} } = {}) {
   const lib = kafkaJars(version)
   const [port, controller] = [await freePort(), await freePort()]
   const data = mkdtempSync(join(tmpdir(), 'kafka-oracle-'))
@@ -59,6 +59,7 @@ export async function startKafka(version) {
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'log.dirs': join(data, 'logs'),
     ...CONFIGS,
+    ...configs,
   }
   const file = join(data, 'server.properties')
   writeFileSync(file, Object.entries(properties).map(([key, value]) => `${key}=${value}\n`).join(''))

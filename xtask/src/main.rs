@@ -56,6 +56,12 @@ const COMMANDS: &[Command] = &[
         run: parts::oracle,
     },
     Command {
+        name: "suites",
+        arguments: "[--ours] [SUITE[:TEST]]...",
+        about: "Play test suites of others to Apache Kafka and to us, and write docs/SUITES.md; `suites help` lists them",
+        run: parts::suites,
+    },
+    Command {
         name: "bench",
         arguments: "[NAME]...",
         about: "Print how fast this is, as ratios to peers measured in the same run; `bench help` lists the names",

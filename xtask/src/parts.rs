@@ -48,6 +48,12 @@ pub const PARTS: &[Part] = &[
         run: |_| oracle(&["--committed".to_owned()]),
     },
     Part { name: "clients", about: "Real Kafka clients against `shore serve`", prepare: node, run: clients },
+    Part {
+        name: "suites",
+        about: "Test suites of others, our side of a part of them",
+        prepare: node,
+        run: suites_subset,
+    },
     Part { name: "web", about: "Journeys through the page in Chromium", prepare: web_tools, run: web },
 ];
 
@@ -137,6 +143,19 @@ pub fn oracle(arguments: &[String]) -> Outcome {
 fn clients(strict: bool) -> Outcome {
     Run::line("cargo build --locked --quiet --release -p shore").go()?;
     Run::line("node tests/clients/run.mjs").args(strict.then_some("--strict")).go()
+}
+
+/// `cargo xtask suites [OPTION] [SUITE[:TEST]]...`: tests/suites/README.md tells of the options.
+pub fn suites(arguments: &[String]) -> Outcome {
+    node()?;
+    Run::line("cargo build --locked --quiet --release -p shore").go()?;
+    Run::line("node tests/suites/run.mjs").args(arguments).go()
+}
+
+/// Says itself which suites it skips for want of a tool.
+fn suites_subset(strict: bool) -> Outcome {
+    let options = ["--ours", "--subset"].into_iter().chain(strict.then_some("--strict"));
+    suites(&options.map(str::to_owned).collect::<Vec<_>>())
 }
 
 fn web_tools() -> Outcome {
