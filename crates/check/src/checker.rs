@@ -183,7 +183,10 @@ impl Checker {
                 member.next.insert((topic.clone(), *partition), *offset);
             }
             ActorEvent::Committed { .. } => self.counts.commits += 1,
-            ActorEvent::CommitFailed { .. } | ActorEvent::Done { .. } | ActorEvent::Said(_) => {}
+            ActorEvent::CommitFailed { .. }
+            | ActorEvent::Transaction(_)
+            | ActorEvent::Done { .. }
+            | ActorEvent::Said(_) => {}
         }
     }
 

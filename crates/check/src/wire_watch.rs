@@ -12,7 +12,7 @@ use shore_wire::messages::offset_fetch_response::{OffsetFetchResponsePartition, 
 use shore_wire::messages::{
     FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdResponse, JoinGroupRequest,
     JoinGroupResponse, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
+    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest, TxnOffsetCommitRequest,
 };
 
 use crate::group_watch::GroupWatch;
@@ -117,6 +117,11 @@ impl WireWatch {
                 let group = request.groups.first().map_or(&request.group_id, |group| &group.group_id);
                 What::Offsets { group: group.as_str().to_owned() }
             }
+            ApiKey::TxnOffsetCommit => {
+                let request = decode_request::<TxnOffsetCommitRequest>(body, version).ok()?;
+                self.transaction_commits(&request);
+                return None;
+            }
             ApiKey::JoinGroup => {
                 let request = decode_request::<JoinGroupRequest>(body, version).ok()?;
                 self.groups.heard(at, &request.group_id, &request.member_id);
@@ -149,6 +154,17 @@ impl WireWatch {
             ApiKey::InitProducerId | ApiKey::Metadata => What::Other,
             _ => return None,
         })
+    }
+
+    /// Offsets that count once their transaction is committed, which may be never.
+    fn transaction_commits(&mut self, request: &TxnOffsetCommitRequest) {
+        for topic in &request.topics {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
+            for partition in &topic.partitions {
+                let spot = (request.group_id.as_str().to_owned(), name.clone(), partition.partition_index);
+                self.commits.entry(spot).or_default().open.push(partition.committed_offset);
+            }
+        }
     }
 
     fn fetch_asked(&self, request: FetchRequest) -> What {

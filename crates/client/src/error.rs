@@ -17,6 +17,8 @@ pub enum ClientError {
     Unsupported(&'static str),
     /// An answer that could not be read.
     BadResponse(String),
+    /// The owner aborted the transaction.
+    Aborted,
 }
 
 impl ClientError {
@@ -41,6 +43,7 @@ impl fmt::Display for ClientError {
             Self::Timeout(what) => write!(f, "timed out: {what}"),
             Self::Unsupported(api) => write!(f, "the broker has no version of {api} that this client knows"),
             Self::BadResponse(why) => write!(f, "unreadable response: {why}"),
+            Self::Aborted => f.write_str("the transaction was aborted"),
         }
     }
 }

@@ -15,7 +15,12 @@ pub mod producer;
 pub use admin::{Admin, AdminCall, AdminEvent, AdminResult, CallId, NewTopic};
 pub use cluster::{Cluster, Partition, Topic, TopicPartition};
 pub use config::ClientConfig;
-pub use consumer::{Assignor, ConsumedRecord, Consumer, ConsumerConfig, ConsumerEvent, OffsetReset, Records};
+pub use consumer::{
+    Assignor, ConsumedRecord, Consumer, ConsumerConfig, ConsumerEvent, GroupMetadata, OffsetReset, Records,
+};
 pub use error::ClientError;
 pub use io::{Input, Output};
-pub use producer::{Acks, Producer, ProducerConfig, ProducerEvent, Record, SendError, SendId};
+pub use producer::{
+    Acks, Producer, ProducerConfig, ProducerEvent, Record, SendError, SendId, TransactionCall, TransactionError,
+    TransactionState,
+};

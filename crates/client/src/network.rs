@@ -50,6 +50,8 @@ pub(crate) struct Network<T> {
     outputs: VecDeque<Wanted>,
     arrivals: VecDeque<Arrival<T>>,
     metadata: Metadata,
+    /// The newest epoch of the cluster's features that a broker told, and its `transaction.version`.
+    features: (i64, i16),
     random: Random,
     closed: bool,
 }
@@ -135,9 +137,20 @@ impl<T> Network<T> {
                 not_before: Instant::ZERO,
                 refresh_at: None,
             },
+            features: (-1, 0),
             random,
             closed: false,
         }
+    }
+
+    /// The epoch of the cluster's features, -1 before one is known, and `transaction.version`.
+    pub fn features(&self) -> (i64, i16) {
+        self.features
+    }
+
+    /// Whether the last attempt to reach a target did not succeed.
+    pub fn is_failing(&self, target: Target) -> bool {
+        self.targets.get(&target).is_some_and(|reach| reach.failures > 0)
     }
 
     /// Adds a topic to those whose metadata is kept, and asks for it if it is new.
@@ -426,6 +439,11 @@ impl<T> Network<T> {
         if response.error_code != 0 {
             self.hang_up(now, conn);
             return;
+        }
+        if response.finalized_features_epoch > self.features.0 {
+            let version = response.finalized_features.iter().find(|feature| &*feature.name == "transaction.version");
+            let version = version.map_or(0, |feature| feature.max_version_level);
+            self.features = (response.finalized_features_epoch, version);
         }
         let versions = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
         if let Some(connection) = self.conns.get_mut(&conn) {

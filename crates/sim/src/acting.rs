@@ -8,6 +8,7 @@ use shore_wire::frame::Frame;
 
 use crate::action::{Action, OneRecord, ProducerSpec};
 use crate::actor::{Actor, ActorId, AdminActor, Clock, ConsumerActor, ProducerActor, RoleOf};
+use crate::copier::CopierActor;
 use crate::disk::DiskFault;
 use crate::event::{Direction, EventKind};
 use crate::links::{Asked, End};
@@ -85,6 +86,11 @@ impl World {
                 let client = self.client_config(&spec.name);
                 let name = spec.name.clone();
                 self.add_actor(name, RoleOf::Consumer(Box::new(ConsumerActor::new(client, spec, self.now))))?;
+            }
+            Action::AddCopier(spec) => {
+                let (member, producer) = (self.client_config(&spec.name), self.client_config(&spec.name));
+                let copier = CopierActor::new(member, producer, spec.clone(), self.now);
+                self.add_actor(spec.name, RoleOf::Copier(Box::new(copier)))?;
             }
             Action::SetRate { actor, millirate } => {
                 self.with_producer(&actor, |producer| producer.set_rate(clock.now, millirate))?;
@@ -263,7 +269,8 @@ impl World {
         match self.actors.get(&id) {
             Some(actor) if actor.is_done() => self.remove_actor(id),
             Some(actor) => {
-                let wake = actor.next_wake();
+                // What it has just heard of may give it something to do now.
+                let wake = actor.next_wake().map(|(at, reason)| (at.max(self.now), reason));
                 self.queue.set_wake(Sleeper::Actor(id), wake);
             }
             None => {}

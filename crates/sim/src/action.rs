@@ -40,6 +40,7 @@ pub enum Action {
     },
     AddProducer(ProducerSpec),
     AddConsumer(ConsumerSpec),
+    AddCopier(CopierSpec),
     /// How many records a producer makes in 1,000 seconds.
     SetRate {
         actor: String,
@@ -175,6 +176,28 @@ pub struct ProducerSpec {
     pub linger: Duration,
     pub batch_bytes: u32,
     pub compression: Codec,
+    /// It sends in transactions. Needs idempotence and `acks` of all.
+    pub transactions: Option<TransactionSpec>,
+}
+
+/// How a producer sends in transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionSpec {
+    /// `transactional.id`. Of two producers that share one the later fences the earlier.
+    pub id: String,
+    /// How many records each transaction has.
+    pub records: u32,
+    /// How many of 100 transactions are aborted.
+    pub abort_percent: u32,
+    /// `transaction.timeout.ms`.
+    pub timeout: Duration,
+}
+
+impl TransactionSpec {
+    /// Transactions of five records, all committed, otherwise with Kafka's defaults.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), records: 5, abort_percent: 0, timeout: Duration::from_secs(60) }
+    }
 }
 
 impl ProducerSpec {
@@ -192,6 +215,7 @@ impl ProducerSpec {
             linger: Duration::from_millis(5),
             batch_bytes: 16_384,
             compression: Codec::None,
+            transactions: None,
         }
     }
 }
@@ -225,6 +249,42 @@ impl ConsumerSpec {
             auto_commit: Some(Duration::from_secs(5)),
             session_timeout: Duration::from_secs(45),
             instance_id: None,
+        }
+    }
+}
+
+/// A client that reads a topic as a member of a group and writes what it read to another topic, each record exactly
+/// once: its offsets are part of the transactions in which it writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopierSpec {
+    pub name: String,
+    pub group: String,
+    pub from: String,
+    pub to: String,
+    /// Its producer's. `records` is the most that it takes into one.
+    pub transactions: TransactionSpec,
+    /// Records it gets through in a second, with the transaction open meanwhile; 0 for any number.
+    pub records_per_second: u64,
+    pub session_timeout: Duration,
+}
+
+impl CopierSpec {
+    /// A copier of everything from the start, otherwise with Kafka's defaults.
+    pub fn new(
+        name: impl Into<String>,
+        group: impl Into<String>,
+        from: impl Into<String>,
+        to: impl Into<String>,
+    ) -> Self {
+        let name = name.into();
+        Self {
+            transactions: TransactionSpec { records: 100, ..TransactionSpec::new(name.clone()) },
+            name,
+            group: group.into(),
+            from: from.into(),
+            to: to.into(),
+            records_per_second: 0,
+            session_timeout: Duration::from_secs(45),
         }
     }
 }

@@ -8,12 +8,14 @@ use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, Random, Wall};
 use shore_client::{
     Admin, AdminCall, AdminEvent, AdminResult, CallId, ClientConfig, Consumer, ConsumerConfig, ConsumerEvent, Input,
-    Output, Producer, ProducerConfig, ProducerEvent, Record, SendError, TopicPartition,
+    Output, Producer, ProducerConfig, ProducerEvent, Record, SendError, SendId, TopicPartition,
 };
 use shore_wire::error::ErrorCode;
 
 use crate::action::{ConsumerSpec, OneRecord, ProducerSpec};
+use crate::copier::CopierActor;
 use crate::event::ActorEvent;
+use crate::transacting::{Footing, Transacting, step};
 
 /// Names a client within its world. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,7 @@ pub struct ActorId(pub u32);
 pub enum ActorKind {
     Producer,
     Consumer,
+    Copier,
     Admin,
 }
 
@@ -38,6 +41,7 @@ pub(crate) struct Actor {
 pub(crate) enum RoleOf {
     Producer(Box<ProducerActor>),
     Consumer(Box<ConsumerActor>),
+    Copier(Box<CopierActor>),
     Admin(Box<AdminActor>),
 }
 
@@ -57,6 +61,7 @@ impl Actor {
         match self.role {
             RoleOf::Producer(_) => ActorKind::Producer,
             RoleOf::Consumer(_) => ActorKind::Consumer,
+            RoleOf::Copier(_) => ActorKind::Copier,
             RoleOf::Admin(_) => ActorKind::Admin,
         }
     }
@@ -65,6 +70,7 @@ impl Actor {
         match &mut self.role {
             RoleOf::Producer(actor) => actor.producer.handle(clock.now, input),
             RoleOf::Consumer(actor) => actor.consumer.handle(clock.now, input),
+            RoleOf::Copier(actor) => actor.handle(clock.now, input),
             RoleOf::Admin(actor) => actor.admin.handle(clock.now, input),
         }
     }
@@ -74,6 +80,7 @@ impl Actor {
         match &mut self.role {
             RoleOf::Producer(actor) => actor.live(&self.name, clock),
             RoleOf::Consumer(actor) => actor.live(clock),
+            RoleOf::Copier(actor) => actor.live(clock),
             RoleOf::Admin(_) => {}
         }
     }
@@ -82,6 +89,7 @@ impl Actor {
         match &mut self.role {
             RoleOf::Producer(actor) => actor.poll(),
             RoleOf::Consumer(actor) => actor.poll(),
+            RoleOf::Copier(actor) => actor.poll(),
             RoleOf::Admin(actor) => actor.poll(),
         }
     }
@@ -90,17 +98,16 @@ impl Actor {
         match &self.role {
             RoleOf::Producer(actor) => actor.next_wake(),
             RoleOf::Consumer(actor) => actor.next_wake(),
+            RoleOf::Copier(actor) => actor.next_wake(),
             RoleOf::Admin(actor) => actor.admin.next_wake(),
         }
     }
 
     pub fn stop(&mut self, clock: Clock) {
         match &mut self.role {
-            RoleOf::Producer(actor) => {
-                actor.next_at = None;
-                actor.producer.close(clock.now);
-            }
+            RoleOf::Producer(actor) => actor.stop(clock.now),
             RoleOf::Consumer(actor) => actor.consumer.close(clock.now),
+            RoleOf::Copier(actor) => actor.stop(),
             RoleOf::Admin(actor) => actor.admin.close(clock.now),
         }
     }
@@ -110,6 +117,7 @@ impl Actor {
         match &self.role {
             RoleOf::Producer(actor) => actor.producer.is_closed(),
             RoleOf::Consumer(actor) => actor.consumer.is_closed(),
+            RoleOf::Copier(actor) => actor.is_done(),
             RoleOf::Admin(_) => false,
         }
     }
@@ -128,6 +136,9 @@ pub(crate) struct ProducerActor {
     rate_began: (Instant, u64),
     pub acknowledged: u64,
     pub failed: u64,
+    pub transacting: Option<Transacting>,
+    /// It ends what it has begun, then closes.
+    stopping: bool,
     events: VecDeque<ActorEvent>,
 }
 
@@ -138,6 +149,8 @@ impl ProducerActor {
     pub fn new(client: ClientConfig, spec: ProducerSpec, now: Instant) -> Self {
         let random = Random::stream(client.seed, "records");
         let idempotence = spec.idempotence && spec.acks == shore_client::Acks::All;
+        let transactions = spec.transactions.clone().filter(|_| idempotence);
+        let transacting = transactions.map(|spec| Transacting::new(spec, client.seed));
         let producer = Producer::new(ProducerConfig {
             client,
             acks: spec.acks,
@@ -145,6 +158,8 @@ impl ProducerActor {
             linger: spec.linger,
             batch_size: spec.batch_bytes,
             compression: spec.compression,
+            transactional_id: transacting.as_ref().map(|transacting| transacting.spec.id.clone()),
+            transaction_timeout: transacting.as_ref().map_or(Duration::from_secs(60), |it| it.spec.timeout),
             ..ProducerConfig::default()
         });
         let mut actor = Self {
@@ -156,6 +171,8 @@ impl ProducerActor {
             rate_began: (now, 0),
             acknowledged: 0,
             failed: 0,
+            transacting,
+            stopping: false,
             events: VecDeque::new(),
         };
         actor.plan(now);
@@ -179,11 +196,70 @@ impl ProducerActor {
         });
     }
 
+    /// A transaction that is open is committed first.
+    fn stop(&mut self, now: Instant) {
+        self.next_at = None;
+        self.stopping = true;
+        if self.transacting.is_none() {
+            self.producer.close(now);
+        }
+    }
+
     fn live(&mut self, name: &str, clock: Clock) {
+        if self.transacting.is_some() {
+            self.transact(name, clock);
+        } else {
+            self.make(name, clock, u64::MAX);
+        }
+    }
+
+    /// As `live`, a transaction at a time.
+    fn transact(&mut self, name: &str, clock: Clock) {
+        while !self.producer.is_closing() {
+            let Some(transacting) = &mut self.transacting else { return };
+            let open = match transacting.live(&mut self.producer, clock.now, &mut self.events) {
+                Footing::Free { open } => open,
+                Footing::Over | Footing::Waits if self.stopping && transacting.may_close() => {
+                    return self.producer.close(clock.now);
+                }
+                Footing::Over => {
+                    self.next_at = None;
+                    return;
+                }
+                Footing::Waits => return,
+            };
+            let limit = u64::from(transacting.spec.records.max(1));
+            let full = open && transacting.records >= limit;
+            let last = self.stopping || self.spec.limit.is_some_and(|limit| self.made >= limit);
+            if open && (full || last) {
+                return transacting.end_as_planned(&mut self.producer, clock.now, &mut self.events);
+            }
+            if self.stopping {
+                return self.producer.close(clock.now);
+            }
+            if self.next_at.is_none_or(|at| at > clock.now) {
+                return;
+            }
+            if !open {
+                transacting.begin(&mut self.producer, clock.now, &mut self.events);
+            }
+            let room = limit - transacting.records;
+            let made = self.make(name, clock, room);
+            if let Some(transacting) = &mut self.transacting {
+                transacting.records += made;
+            }
+            if made == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Makes the records that are due, so many at most. How many it made.
+    fn make(&mut self, name: &str, clock: Clock, most: u64) -> u64 {
         let mut values = Vec::new();
         let mut keys = Vec::new();
         let first = self.made;
-        while self.next_at.is_some_and(|at| at <= clock.now) {
+        while self.made - first < most && self.next_at.is_some_and(|at| at <= clock.now) {
             let (key, value) = self.spec.generator.record(&mut self.random, name, self.made, self.spec.keys);
             let record = Record {
                 timestamp: clock.wall.as_millis(),
@@ -213,6 +289,7 @@ impl ProducerActor {
         if !values.is_empty() {
             self.events.push_back(ActorEvent::Produced { topic: self.spec.topic.clone(), first, values, keys });
         }
+        self.made - first
     }
 
     /// One record that it is told to send.
@@ -240,21 +317,28 @@ impl ProducerActor {
             Output::Dial { conn, host, port } => Output::Dial { conn, host, port },
             Output::Send { conn, frame } => Output::Send { conn, frame },
             Output::Hangup { conn } => Output::Hangup { conn },
-            Output::Event(ProducerEvent::Delivered { topic, partition, base_offset, records, .. }) => {
-                self.acknowledged += records.len() as u64;
-                let numbers = records.into_iter().map(|id| id.0).collect();
-                Output::Event(ActorEvent::Acknowledged { topic, partition, base_offset, numbers })
+            Output::Event(ProducerEvent::Transaction { call, result }) => {
+                let transacting = self.transacting.as_mut()?;
+                Output::Event(step(transacting.heard(&self.producer, call, result)?))
             }
-            Output::Event(ProducerEvent::Failed { topic, partition, error, records }) => {
-                self.failed += records.len() as u64;
-                let numbers = records.into_iter().map(|id| id.0).collect();
-                Output::Event(ActorEvent::Failed { topic, partition, error: error.to_string(), numbers })
+            Output::Event(event) => {
+                let event = delivered(event);
+                match &event {
+                    ActorEvent::Acknowledged { numbers, .. } => self.acknowledged += numbers.len() as u64,
+                    ActorEvent::Failed { numbers, .. } => self.failed += numbers.len() as u64,
+                    _ => {}
+                }
+                Output::Event(event)
             }
         })
     }
 
     fn next_wake(&self) -> Option<(Instant, &'static str)> {
         let next = self.next_at.map(|at| (at, "the next record"));
+        let next = match &self.transacting {
+            Some(transacting) => transacting.next_wake(&self.producer, self.stopping, next),
+            None => next,
+        };
         next.into_iter().chain(self.producer.next_wake()).min_by_key(|(at, _)| *at)
     }
 }
@@ -340,30 +424,8 @@ impl ConsumerActor {
             Output::Dial { conn, host, port } => Output::Dial { conn, host, port },
             Output::Send { conn, frame } => Output::Send { conn, frame },
             Output::Hangup { conn } => Output::Hangup { conn },
-            Output::Event(event) => Output::Event(self.told(event)),
+            Output::Event(event) => Output::Event(told(event)),
         })
-    }
-
-    fn told(&mut self, event: ConsumerEvent) -> ActorEvent {
-        let pairs =
-            |partitions: Vec<TopicPartition>| partitions.into_iter().map(|at| (at.topic, at.partition)).collect();
-        match event {
-            ConsumerEvent::Assigned { generation, partitions } => {
-                ActorEvent::Assigned { generation, partitions: pairs(partitions) }
-            }
-            ConsumerEvent::Revoked { partitions } => ActorEvent::Revoked { partitions: pairs(partitions) },
-            ConsumerEvent::Lost { partitions } => ActorEvent::Lost { partitions: pairs(partitions) },
-            ConsumerEvent::Positioned { at, offset, committed } => {
-                ActorEvent::Positioned { topic: at.topic, partition: at.partition, offset, committed }
-            }
-            ConsumerEvent::Committed { offsets } => {
-                let offsets = offsets.into_iter().map(|(at, offset)| (at.topic, at.partition, offset)).collect();
-                ActorEvent::Committed { offsets }
-            }
-            ConsumerEvent::CommitFailed { error } => ActorEvent::CommitFailed { error: error.to_string() },
-            ConsumerEvent::NoOffset { at } => ActorEvent::Said(format!("no offset to begin with at {at}")),
-            ConsumerEvent::Failed { what, error } => ActorEvent::Said(format!("{what}: {error}")),
-        }
     }
 
     fn next_wake(&self) -> Option<(Instant, &'static str)> {
@@ -373,6 +435,44 @@ impl ConsumerActor {
         let away = (!waits && self.busy_until > Instant::ZERO && !self.consumer.is_closed() && self.consumer.is_away())
             .then_some((self.busy_until, "the owner is done"));
         busy.into_iter().chain(away).chain(self.consumer.next_wake()).min_by_key(|(at, _)| *at)
+    }
+}
+
+/// What a member's owner is told, for whoever watches.
+pub(crate) fn told(event: ConsumerEvent) -> ActorEvent {
+    let pairs = |partitions: Vec<TopicPartition>| partitions.into_iter().map(|at| (at.topic, at.partition)).collect();
+    match event {
+        ConsumerEvent::Assigned { generation, partitions } => {
+            ActorEvent::Assigned { generation, partitions: pairs(partitions) }
+        }
+        ConsumerEvent::Revoked { partitions } => ActorEvent::Revoked { partitions: pairs(partitions) },
+        ConsumerEvent::Lost { partitions } => ActorEvent::Lost { partitions: pairs(partitions) },
+        ConsumerEvent::Positioned { at, offset, committed } => {
+            ActorEvent::Positioned { topic: at.topic, partition: at.partition, offset, committed }
+        }
+        ConsumerEvent::Committed { offsets } => {
+            let offsets = offsets.into_iter().map(|(at, offset)| (at.topic, at.partition, offset)).collect();
+            ActorEvent::Committed { offsets }
+        }
+        ConsumerEvent::CommitFailed { error } => ActorEvent::CommitFailed { error: error.to_string() },
+        ConsumerEvent::NoOffset { at } => ActorEvent::Said(format!("no offset to begin with at {at}")),
+        ConsumerEvent::Failed { what, error } => ActorEvent::Said(format!("{what}: {error}")),
+    }
+}
+
+/// What became of a producer's records, for whoever watches.
+pub(crate) fn delivered(event: ProducerEvent) -> ActorEvent {
+    let numbers = |records: Vec<SendId>| records.into_iter().map(|id| id.0).collect();
+    match event {
+        ProducerEvent::Delivered { topic, partition, base_offset, records, .. } => {
+            ActorEvent::Acknowledged { topic, partition, base_offset, numbers: numbers(records) }
+        }
+        ProducerEvent::Failed { topic, partition, error, records } => {
+            ActorEvent::Failed { topic, partition, error: error.to_string(), numbers: numbers(records) }
+        }
+        ProducerEvent::Transaction { call, result } => {
+            ActorEvent::Said(format!("{call}: {}", result.map_or_else(|error| error.to_string(), |()| "done".into())))
+        }
     }
 }
 

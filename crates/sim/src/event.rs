@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use shore_base::{ConnId, Instant, NodeId};
+use shore_client::TransactionCall;
 use shore_log::storage::Token;
 use shore_wire::frame::Frame;
 
@@ -174,6 +175,8 @@ pub enum ActorEvent {
     CommitFailed {
         error: String,
     },
+    /// What a producer's transaction came to. Records that are produced between its beginning and its end are in it.
+    Transaction(TransactionStep),
     /// An answer to an admin request, in words.
     Done {
         what: String,
@@ -183,6 +186,39 @@ pub enum ActorEvent {
     Said(String),
     /// It stopped, or vanished.
     Gone,
+}
+
+/// A step of a transactional producer's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionStep {
+    /// It has its producer id; others with its `transactional.id` are fenced.
+    Ready {
+        producer_id: i64,
+        epoch: i16,
+    },
+    Began,
+    /// Its group has read up to here, once the transaction is committed.
+    OffsetsSent {
+        group: String,
+        offsets: Vec<(String, i32, i64)>,
+    },
+    /// Its owner asked for the end.
+    Committing,
+    /// So it did because it wants to, or because of an error.
+    Aborting {
+        error: Option<String>,
+    },
+    Committed,
+    Aborted,
+    /// What its owner asked for did not come about.
+    Failed {
+        call: TransactionCall,
+        error: String,
+    },
+    /// The producer is of no use any more: another one has its id, or the broker will not have it.
+    Fatal {
+        error: String,
+    },
 }
 
 /// Collects events while somebody is subscribed.

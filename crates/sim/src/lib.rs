@@ -6,6 +6,7 @@
 mod acting;
 pub mod action;
 mod actor;
+mod copier;
 pub mod disk;
 pub mod event;
 mod generator;
@@ -16,12 +17,13 @@ mod script;
 pub mod snapshot;
 mod speed;
 mod trace;
+mod transacting;
 mod world;
 
-pub use action::{Action, ConsumerSpec, ProducerSpec};
+pub use action::{Action, ConsumerSpec, CopierSpec, ProducerSpec, TransactionSpec};
 pub use actor::{ActorId, ActorKind};
 pub use disk::{Disk, DiskFault, DiskModel};
-pub use event::{ActorEvent, Direction, Event, EventId, EventKind, Peer};
+pub use event::{ActorEvent, Direction, Event, EventId, EventKind, Peer, TransactionStep};
 pub use generator::Generator;
 pub use script::{ScriptError, ScriptLine, format_script, parse_script};
 pub use snapshot::Snapshot;

@@ -19,7 +19,7 @@ use shore_base::collections::BTreeMap;
 use shore_client::{Acks, Assignor, OffsetReset};
 use shore_wire::compress::Codec;
 
-use crate::action::{Action, ConsumerSpec, OneRecord, ProducerSpec};
+use crate::action::{Action, ConsumerSpec, CopierSpec, OneRecord, ProducerSpec, TransactionSpec};
 use crate::generator::Generator;
 use crate::speed::Speed;
 
@@ -124,6 +124,7 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
         },
         "add-producer" => Action::AddProducer(parse_producer(f)?),
         "add-consumer" => Action::AddConsumer(parse_consumer(f)?),
+        "add-copier" => Action::AddCopier(parse_copier(f)?),
         "set-rate" => Action::SetRate { actor: f.need("actor", text)?, millirate: f.need("rate", rate)? },
         "set-pace" => Action::SetPace { actor: f.need("actor", text)?, records_per_second: f.need("pace", number)? },
         "pause-consumer" => Action::PauseConsumer { actor: f.need("actor", text)? },
@@ -169,7 +170,7 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
     })
 }
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "create-topic",
     "delete-topic",
     "alter-configs",
@@ -177,6 +178,7 @@ const VERBS: [&str; 29] = [
     "delete-records",
     "add-producer",
     "add-consumer",
+    "add-copier",
     "set-rate",
     "set-pace",
     "pause-consumer",
@@ -212,6 +214,32 @@ fn parse_producer(f: &mut Fields) -> Result<ProducerSpec, String> {
     f.set("linger", parse_duration, &mut spec.linger)?;
     f.set("batch", number, &mut spec.batch_bytes)?;
     f.set("compression", codec, &mut spec.compression)?;
+    if let Some(id) = f.get("transactional-id", text)? {
+        let mut transactions = TransactionSpec::new(id);
+        parse_transactions(f, &mut transactions)?;
+        spec.transactions = Some(transactions);
+    }
+    Ok(spec)
+}
+
+/// What a transactional producer has besides its id.
+fn parse_transactions(f: &mut Fields, spec: &mut TransactionSpec) -> Result<(), String> {
+    f.set("transaction-records", number, &mut spec.records)?;
+    f.set("transaction-aborts", percent, &mut spec.abort_percent)?;
+    f.set("transaction-timeout", parse_duration, &mut spec.timeout)
+}
+
+fn parse_copier(f: &mut Fields) -> Result<CopierSpec, String> {
+    let mut spec = CopierSpec::new(
+        f.need::<String>("name", text)?,
+        f.need::<String>("group", text)?,
+        f.need::<String>("from", text)?,
+        f.need::<String>("to", text)?,
+    );
+    f.set("transactional-id", text, &mut spec.transactions.id)?;
+    parse_transactions(f, &mut spec.transactions)?;
+    f.set("pace", number, &mut spec.records_per_second)?;
+    f.set("session-timeout", parse_duration, &mut spec.session_timeout)?;
     Ok(spec)
 }
 
@@ -270,7 +298,14 @@ impl fmt::Display for Action {
                     Span(spec.linger),
                     spec.batch_bytes,
                     spec.compression.name()
-                )
+                )?;
+                spec.transactions.as_ref().map_or(Ok(()), |spec| write_transactions(f, spec))
+            }
+            Self::AddCopier(spec) => {
+                write!(f, "add-copier name={} group={}", Quoted(&spec.name), Quoted(&spec.group))?;
+                write!(f, " from={} to={}", Quoted(&spec.from), Quoted(&spec.to))?;
+                write_transactions(f, &spec.transactions)?;
+                write!(f, " pace={} session-timeout={}", spec.records_per_second, Span(spec.session_timeout))
             }
             Self::AddConsumer(spec) => {
                 write!(
@@ -348,6 +383,12 @@ impl fmt::Display for Action {
             },
         }
     }
+}
+
+fn write_transactions(f: &mut fmt::Formatter<'_>, spec: &TransactionSpec) -> fmt::Result {
+    let TransactionSpec { id, records, abort_percent, timeout } = spec;
+    write!(f, " transactional-id={} transaction-records={records}", Quoted(id))?;
+    write!(f, " transaction-aborts={abort_percent}% transaction-timeout={}", Span(*timeout))
 }
 
 fn write_rate(f: &mut fmt::Formatter<'_>, millirate: u64) -> fmt::Result {
@@ -536,6 +577,13 @@ fn rate(value: &str) -> Result<u64, String> {
     }
 }
 
+fn percent(value: &str) -> Result<u32, String> {
+    match value.strip_suffix('%').map(str::parse) {
+        Some(Ok(percent)) if percent <= 100 => Ok(percent),
+        _ => Err(format!("\"{value}\" is not a share such as 20%")),
+    }
+}
+
 const MAX_RATE: u64 = 10_000_000;
 
 fn truth(value: &str) -> Result<bool, String> {
@@ -597,6 +645,8 @@ mod tests {
             "delete-records topic=orders partition=1 offset=12",
             "add-producer name=shop topic=orders rate=2.5 generator=orders keys=20 limit=100 acks=all idempotence=true linger=5ms batch=16384 compression=none",
             "add-consumer name=a group=g topics=x,y pace=50 assignor=sticky reset=earliest auto-commit=off session-timeout=45s instance=i1",
+            "add-producer name=bank topic=orders rate=1 generator=orders keys=20 acks=all idempotence=true linger=5ms batch=16384 compression=none transactional-id=bank-1 transaction-records=5 transaction-aborts=20% transaction-timeout=60s",
+            "add-copier name=c group=g from=x to=y transactional-id=c-1 transaction-records=50 transaction-aborts=0% transaction-timeout=10s pace=100 session-timeout=45s",
             "set-rate actor=shop rate=0.001",
             "set-pace actor=a pace=10",
             "pause-consumer actor=a",
@@ -626,6 +676,7 @@ mod tests {
         }
         let mut verbs: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
         verbs.sort_unstable();
+        verbs.dedup();
         let mut all = VERBS.to_vec();
         all.sort_unstable();
         assert_eq!(verbs, all, "every verb is in this table");
@@ -644,6 +695,8 @@ mod tests {
             ("send topic=x value=\"open", "a quote is not closed"),
             ("add-producer name=a topic=x acks=2", "is not all, 1 or 0"),
             ("set-latency latency=5", "is not a time"),
+            ("add-producer name=a topic=x transaction-records=5", "has no transaction-records="),
+            ("add-copier name=a group=g from=x to=y transaction-aborts=101%", "is not a share such as 20%"),
             ("alter-configs topic=x reset=a,,b", "reset=a,,b: it is empty"),
         ];
         for (line, expected) in cases {

@@ -1,6 +1,7 @@
 //! The world as plain data, for screens and tests.
 
 use shore_base::{ConnId, Instant, NodeId, Wall};
+use shore_client::{Consumer, Producer, TopicPartition, TransactionState};
 
 use crate::acting::asked;
 use crate::actor::{Actor, ActorId, ActorKind, RoleOf};
@@ -10,6 +11,7 @@ use crate::links::End;
 use crate::node::{NodeDisk, NodeSlot, Run};
 use crate::queue::Pending;
 use crate::speed::Speed;
+use crate::transacting::Transacting;
 use crate::world::World;
 
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ pub enum Doing {
         unfinished: u64,
         buffered_bytes: u64,
         producer_id: Option<(i64, i16)>,
+        transactions: Option<TransactionsSnapshot>,
     },
     Consuming {
         group: String,
@@ -96,9 +99,34 @@ pub enum Doing {
         busy_until: Instant,
         partitions: Vec<PartitionSnapshot>,
     },
+    /// Copying a topic in transactions.
+    Copying {
+        group: String,
+        from: String,
+        to: String,
+        /// In its group.
+        state: &'static str,
+        member_id: String,
+        generation: i32,
+        copied: u64,
+        producer_id: Option<(i64, i16)>,
+        transactions: TransactionsSnapshot,
+        partitions: Vec<PartitionSnapshot>,
+    },
     Administrating {
         unanswered: u64,
     },
+}
+
+/// A producer in its transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionsSnapshot {
+    pub transactional_id: String,
+    pub state: TransactionState,
+    /// Records in the transaction that is open, or was last.
+    pub records: u64,
+    pub committed: u64,
+    pub aborted: u64,
 }
 
 /// A member's place in a partition.
@@ -227,17 +255,10 @@ impl World {
                 unfinished: producer.producer.unfinished(),
                 buffered_bytes: producer.producer.buffered_bytes(),
                 producer_id: producer.producer.producer_id(),
+                transactions: producer.transacting.as_ref().map(|it| transactions(it, &producer.producer)),
             },
             RoleOf::Consumer(consumer) => {
                 let machine = &consumer.consumer;
-                let partition = |at: &shore_client::TopicPartition| PartitionSnapshot {
-                    topic: at.topic.clone(),
-                    partition: at.partition,
-                    position: machine.position(at),
-                    committed: machine.committed(at),
-                    lag: machine.lag(at),
-                    paused: machine.is_paused(at),
-                };
                 Doing::Consuming {
                     group: consumer.spec.group.clone(),
                     topics: consumer.spec.topics.clone(),
@@ -248,14 +269,48 @@ impl World {
                     consumed: consumer.consumed,
                     paused: consumer.paused,
                     busy_until: consumer.busy_until,
-                    partitions: machine.assignment().map(partition).collect(),
+                    partitions: partitions(machine),
                 }
             }
+            RoleOf::Copier(copier) => Doing::Copying {
+                group: copier.spec.group.clone(),
+                from: copier.spec.from.clone(),
+                to: copier.spec.to.clone(),
+                state: copier.consumer.state(),
+                member_id: copier.consumer.member_id().to_owned(),
+                generation: copier.consumer.generation(),
+                copied: copier.copied,
+                producer_id: copier.producer.producer_id(),
+                transactions: transactions(&copier.transacting, &copier.producer),
+                partitions: partitions(&copier.consumer),
+            },
             RoleOf::Admin(admin) => Doing::Administrating { unanswered: admin.admin.unanswered() as u64 },
         };
         let cut_from = self.nodes.keys().copied().filter(|node| self.links.is_cut((id, *node))).collect();
         ActorSnapshot { id, name: actor.name.clone(), kind: actor.kind(), cut_from, doing }
     }
+}
+
+fn transactions(transacting: &Transacting, producer: &Producer) -> TransactionsSnapshot {
+    TransactionsSnapshot {
+        transactional_id: transacting.spec.id.clone(),
+        state: producer.transaction_state().cloned().unwrap_or(TransactionState::Uninitialized),
+        records: transacting.records,
+        committed: transacting.committed,
+        aborted: transacting.aborted,
+    }
+}
+
+fn partitions(machine: &Consumer) -> Vec<PartitionSnapshot> {
+    let partition = |at: &TopicPartition| PartitionSnapshot {
+        topic: at.topic.clone(),
+        partition: at.partition,
+        position: machine.position(at),
+        committed: machine.committed(at),
+        lag: machine.lag(at),
+        paused: machine.is_paused(at),
+    };
+    machine.assignment().map(partition).collect()
 }
 
 fn node_snapshot(id: NodeId, slot: &NodeSlot) -> NodeSnapshot {

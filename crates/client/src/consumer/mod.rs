@@ -111,6 +111,15 @@ pub struct Records {
     pub records: Vec<ConsumedRecord>,
 }
 
+/// Who a member is in its group: what a producer says that commits the member's offsets in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadata {
+    pub group_id: String,
+    pub generation: i32,
+    pub member_id: String,
+    pub instance_id: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConsumerEvent {
     /// The member's partitions from now on.
@@ -309,6 +318,15 @@ impl Consumer {
         true
     }
 
+    /// Goes back to what was committed, in all its partitions: what was handed over since comes again.
+    pub fn rewind(&mut self, now: Instant) {
+        self.now = now;
+        self.stirred = true;
+        for slot in self.partitions.values_mut() {
+            slot.rewind();
+        }
+    }
+
     /// Commits what the owner was given.
     pub fn commit(&mut self, now: Instant) {
         self.now = now;
@@ -357,6 +375,16 @@ impl Consumer {
 
     pub fn member_id(&self) -> &str {
         &self.member_id
+    }
+
+    /// `None` without a `group.id`.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        Some(GroupMetadata {
+            group_id: self.config.group_id.clone()?,
+            generation: self.generation,
+            member_id: self.member_id.clone(),
+            instance_id: self.config.group_instance_id.clone(),
+        })
     }
 
     /// Where it is in its group's life, in a word.

@@ -46,6 +46,12 @@ impl Slot {
         self.state = Position::Fetching { fetch: offset, next: offset, not_before: Instant::ZERO };
     }
 
+    /// Nothing of what was fetched counts: the committed offset is asked for again.
+    pub fn rewind(&mut self) {
+        self.buffer.clear();
+        self.state = Position::NeedsCommitted;
+    }
+
     pub fn position(&self) -> Option<i64> {
         match self.state {
             Position::Fetching { next, .. } => Some(next),

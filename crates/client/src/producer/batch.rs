@@ -30,18 +30,30 @@ impl Queued {
     }
 }
 
+/// Names a batch within its producer. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchId(pub u64);
+
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
+    pub id: BatchId,
     pub records: Vec<Queued>,
     pub size: u64,
     pub created: Instant,
     /// Takes no more records.
     pub full: bool,
+    /// A piece of one that the broker found too large.
+    pub is_piece: bool,
+    /// It was sent and no answer came yet.
+    pub under_way: bool,
+    /// How often it was sent.
     pub attempts: u32,
     /// Not to be sent again before this.
     pub not_before: Instant,
     /// Producer id, epoch and first sequence, from the first sending on.
     pub stamp: Option<Stamp>,
+    /// It got another sequence while it was under way.
+    pub restamped: bool,
     /// As it was sent, to be sent again byte for byte.
     encoded: Option<Bytes>,
 }
@@ -63,16 +75,19 @@ impl Stamp {
 }
 
 impl Batch {
-    pub fn new(now: Instant, first: Queued) -> Self {
-        let size = OVERHEAD + first.size;
+    pub fn new(id: BatchId, now: Instant, first: Queued) -> Self {
         Self {
+            id,
+            size: OVERHEAD + first.size,
             records: vec![first],
-            size,
             created: now,
             full: false,
+            is_piece: false,
+            under_way: false,
             attempts: 0,
             not_before: Instant::ZERO,
             stamp: None,
+            restamped: false,
             encoded: None,
         }
     }
@@ -88,15 +103,21 @@ impl Batch {
 
     pub fn restamp(&mut self, stamp: Option<Stamp>) {
         self.stamp = stamp;
+        self.restamped = self.under_way;
         self.encoded = None;
     }
 
+    /// The order of the record after its last one.
+    pub fn end(&self) -> Option<u64> {
+        self.stamp.map(|stamp| stamp.order + self.records.len() as u64)
+    }
+
     /// The batch in Kafka's format.
-    pub fn encode(&mut self, codec: Codec) -> Bytes {
+    pub fn encode(&mut self, codec: Codec, transactional: bool) -> Bytes {
         if let Some(bytes) = &self.encoded {
             return bytes.clone();
         }
-        let mut options = BatchOptions { codec, ..BatchOptions::default() };
+        let mut options = BatchOptions { codec, transactional, ..BatchOptions::default() };
         if let Some(stamp) = self.stamp {
             options.producer_id = stamp.producer_id;
             options.producer_epoch = stamp.epoch;
@@ -113,25 +134,59 @@ impl Batch {
         bytes
     }
 
-    /// Cuts a batch that the broker found too large in two; gives it back if it is one record.
-    pub fn split(mut self) -> Result<(Self, Self), Self> {
-        if self.records.len() < 2 {
-            return Err(self);
-        }
-        let rest = self.records.split_off(self.records.len() / 2);
-        let second = self.stamp.map(|stamp| Stamp { order: stamp.order + self.records.len() as u64, ..stamp });
-        let created = self.created;
-        let part = |records: Vec<Queued>, stamp| Self {
-            size: OVERHEAD + records.iter().map(|record| record.size).sum::<u64>(),
-            records,
-            stamp,
-            created,
-            full: true,
-            // As if they had not been tried: a split is no retry.
-            attempts: 0,
-            not_before: Instant::ZERO,
-            encoded: None,
+    /// Cuts a batch that the broker found too large into pieces of `batch.size`; a piece that is still too large,
+    /// into halves. Each holds one record at least. They are as if nobody had tried to send them.
+    pub fn split(self, batch_size: u64, mut next_id: impl FnMut() -> BatchId) -> Vec<Self> {
+        let limit = match self.is_piece {
+            true => self.records.iter().map(|record| OVERHEAD + record.size).max().unwrap_or(0).max(self.size / 2),
+            false => batch_size,
         };
-        Ok((part(self.records, self.stamp), part(rest, second)))
+        let mut pieces: Vec<Self> = Vec::new();
+        let mut order = self.stamp.map(|stamp| stamp.order);
+        for queued in self.records {
+            match pieces.last_mut() {
+                Some(piece) if piece.size + queued.size <= limit => piece.push(queued),
+                _ => {
+                    let stamp = self.stamp.zip(order).map(|(stamp, order)| Stamp { order, ..stamp });
+                    let piece = Self::new(next_id(), self.created, queued);
+                    pieces.push(Self { full: true, is_piece: true, stamp, ..piece });
+                }
+            }
+            order = order.map(|order| order + 1);
+        }
+        pieces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(records: u64, stamp: Option<Stamp>) -> Batch {
+        let queued =
+            |id| Queued::new(SendId(id), Record { value: Some(Bytes::from_static(&[7; 79])), ..Record::default() });
+        let mut batch = Batch::new(BatchId(0), Instant::ZERO, queued(0));
+        (1..records).for_each(|id| batch.push(queued(id)));
+        batch.stamp = stamp;
+        batch
+    }
+
+    fn shape(pieces: &[Batch]) -> Vec<(usize, Option<i32>)> {
+        pieces.iter().map(|piece| (piece.records.len(), piece.stamp.map(Stamp::sequence))).collect()
+    }
+
+    #[test]
+    fn a_batch_is_cut_to_batch_size_and_its_pieces_into_halves() {
+        let stamp = Stamp { producer_id: 9, epoch: 2, order: 40 };
+        let mut ids = (1..).map(BatchId);
+        let mut next_id = || ids.next().expect("there are more");
+        // A record takes 100 bytes at most, what stands before the first one 61.
+        let pieces = batch(8, Some(stamp)).split(400, &mut next_id);
+        assert_eq!(shape(&pieces), [(3, Some(40)), (3, Some(43)), (2, Some(46))]);
+        let halves = pieces.into_iter().next().expect("three pieces").split(400, &mut next_id);
+        assert_eq!(shape(&halves), [(1, Some(40)), (1, Some(41)), (1, Some(42))]);
+        let whole = batch(3, None).split(400, &mut next_id);
+        assert_eq!(shape(&whole), [(3, None)], "one that was not larger is a piece from now on");
+        assert!(whole[0].is_piece);
     }
 }

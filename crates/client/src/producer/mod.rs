@@ -2,7 +2,12 @@
 
 mod batch;
 mod partitioner;
+mod queue;
 mod sender;
+mod transactions;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -14,15 +19,18 @@ use shore_base::{Instant, Random};
 use shore_wire::compress::Codec;
 
 pub use partitioner::{murmur2, partition_for_key};
+pub use transactions::{TransactionCall, TransactionError, TransactionState};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, TopicPartition};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::io::{Input, Output};
 use crate::network::{Arrival, Network};
-use batch::{Batch, Queued};
+use batch::{Batch, BatchId, Queued};
 use partitioner::Sticky;
-use sender::{Identity, InFlightBatch};
+use queue::PartitionQueue;
+use sender::{Identity, Sent};
+use transactions::{Question, Transactions};
 
 /// How many replicas must have a record before it counts as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,10 @@ pub struct ProducerConfig {
     pub retries: u32,
     /// How long a record may wait for its topic's metadata.
     pub max_block: Duration,
+    /// `transactional.id`. Needs idempotence. A producer that has one sends in transactions only.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: the coordinator aborts a transaction that is open for longer.
+    pub transaction_timeout: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -87,6 +99,8 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             retries: i32::MAX as u32,
             max_block: Duration::from_secs(60),
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -124,6 +138,12 @@ pub enum ProducerEvent {
         error: ClientError,
         records: Vec<SendId>,
     },
+    /// What the owner asked for has come to its end. After an error [`Producer::transaction_state`] says how it
+    /// goes on.
+    Transaction {
+        call: TransactionCall,
+        result: Result<(), ClientError>,
+    },
 }
 
 /// Why a record was not taken.
@@ -138,6 +158,8 @@ pub enum SendError {
     },
     /// A partition below 0.
     BadPartition(i32),
+    /// No transaction is open, or it has to be aborted.
+    Transaction(TransactionError),
     Closed,
 }
 
@@ -147,6 +169,7 @@ impl fmt::Display for SendError {
             Self::BufferFull => f.write_str("the producer's buffer is full"),
             Self::TooLarge { size, limit } => write!(f, "a record of {size} bytes; a request holds {limit}"),
             Self::BadPartition(partition) => write!(f, "there is no partition {partition}"),
+            Self::Transaction(error) => error.fmt(f),
             Self::Closed => f.write_str("the producer is closed"),
         }
     }
@@ -162,10 +185,14 @@ pub struct Producer {
     network: Network<Purpose>,
     topics: BTreeMap<String, TopicQueue>,
     identity: Identity,
+    /// Partitions whose sequences have to begin anew under another epoch.
+    epoch_wanted: BTreeSet<TopicPartition>,
+    transactions: Option<Transactions>,
     random: Random,
     events: VecDeque<ProducerEvent>,
     now: Instant,
     next_id: u64,
+    next_batch: u64,
     /// Bytes of records that are neither delivered nor failed.
     buffered: u64,
     /// Records that are neither delivered nor failed.
@@ -181,7 +208,8 @@ pub struct Producer {
 #[derive(Clone, Debug)]
 enum Purpose {
     InitProducerId,
-    Produce(Vec<InFlightBatch>),
+    Produce(Vec<Sent>),
+    Transaction(Question),
 }
 
 /// Records of one topic that are not delivered yet.
@@ -193,33 +221,28 @@ struct TopicQueue {
     sticky: Sticky,
 }
 
-#[derive(Clone, Debug, Default)]
-struct PartitionQueue {
-    /// Oldest first. Only the last one takes more records.
-    batches: VecDeque<Batch>,
-    in_flight: u32,
-    /// The identity under which its batches are stamped, and the next one's order.
-    identity: Option<(i64, i16)>,
-    next_order: u64,
-    /// Orders of the batches that were sent and are neither delivered nor failed.
-    outstanding: BTreeSet<u64>,
-}
-
 impl Producer {
     pub fn new(config: ProducerConfig) -> Self {
         assert!(
             !config.idempotence || (config.acks == Acks::All && config.max_in_flight <= 5),
             "idempotence needs acks=all and at most 5 requests in flight"
         );
+        let transactions = config.transactional_id.as_deref().map(|id| {
+            assert!(config.idempotence, "transactions need idempotence");
+            Transactions::new(id, config.transaction_timeout)
+        });
         Self {
             network: Network::new(config.client.clone(), "producer network"),
             random: Random::stream(config.client.seed, "partitioner"),
             identity: Identity::None,
+            epoch_wanted: BTreeSet::new(),
+            transactions,
             config,
             topics: BTreeMap::new(),
             events: VecDeque::new(),
             now: Instant::ZERO,
             next_id: 0,
+            next_batch: 0,
             buffered: 0,
             unfinished: 0,
             flushing: false,
@@ -238,6 +261,7 @@ impl Producer {
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
             return Err(SendError::BadPartition(partition));
         }
+        self.may_send_in_transaction().map_err(SendError::Transaction)?;
         let id = SendId(self.next_id);
         let queued = Queued::new(id, record);
         let size = batch::OVERHEAD + queued.size;
@@ -254,8 +278,8 @@ impl Producer {
             self.topics.insert(topic.to_owned(), TopicQueue::default());
             self.network.want_topic(topic);
         }
-        let queue = self.topics.get_mut(topic).expect("just added");
-        if let Some(queued) = append(queue, &self.network.cluster, &mut self.random, &self.config, now, topic, queued) {
+        if let Some(queued) = self.place(topic, queued) {
+            let queue = self.topics.get_mut(topic).expect("just added");
             queue.waiting.push_back((now + self.config.max_block, queued));
         }
         self.stirred = true;
@@ -269,15 +293,21 @@ impl Producer {
         self.stirred = true;
     }
 
-    /// Takes no more records, sends what it holds, then hangs up.
+    /// Takes no more records, sends what it holds, aborts the transaction that is open, then hangs up.
     pub fn close(&mut self, now: Instant) {
         self.closing = true;
         self.flush(now);
     }
 
+    /// Whether it was closed, if not done yet.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Whether it was closed and is done.
     pub fn is_closed(&self) -> bool {
-        self.closing && self.unfinished == 0
+        let open = self.transactions.as_ref().is_some_and(Transactions::is_ongoing);
+        self.closing && self.unfinished == 0 && !open
     }
 
     /// Records that are neither delivered nor failed.
@@ -308,10 +338,14 @@ impl Producer {
                     self.producer_id_known(version, frame);
                 }
                 Arrival::Failed { what: Purpose::InitProducerId, .. } => self.identity_failed(),
-                Arrival::Response { what: Purpose::Produce(batches), version, frame, .. } => {
-                    self.produced(batches, version, frame);
+                Arrival::Response { what: Purpose::Produce(sent), version, frame } => {
+                    self.produced(sent, version, frame);
                 }
-                Arrival::Failed { what: Purpose::Produce(batches), .. } => self.connection_lost(batches),
+                Arrival::Failed { what: Purpose::Produce(sent) } => self.connection_lost(sent),
+                Arrival::Response { what: Purpose::Transaction(question), version, frame } => {
+                    self.question_answered(question, version, frame);
+                }
+                Arrival::Failed { what: Purpose::Transaction(question) } => self.question_lost(question),
             }
         }
         self.stirred = true;
@@ -330,22 +364,45 @@ impl Producer {
 
     /// Gives the records of topics that are known now to their partitions.
     fn place_waiting(&mut self) {
-        let Self { topics, network, random, config, now, .. } = self;
-        for (topic, queue) in topics {
-            while let Some((deadline, queued)) = queue.waiting.pop_front() {
-                if let Some(queued) = append(queue, &network.cluster, random, config, *now, topic, queued) {
-                    queue.waiting.push_front((deadline, queued));
+        let topics: Vec<String> =
+            self.topics.iter().filter(|(_, queue)| !queue.waiting.is_empty()).map(|(topic, _)| topic.clone()).collect();
+        for topic in topics {
+            let queue = self.topics.get_mut(&topic).expect("it was just there");
+            let mut waiting = core::mem::take(&mut queue.waiting);
+            while let Some((deadline, queued)) = waiting.pop_front() {
+                if let Some(queued) = self.place(&topic, queued) {
+                    waiting.push_front((deadline, queued));
                     break;
                 }
             }
+            self.topics.get_mut(&topic).expect("it was just there").waiting = waiting;
         }
     }
 
-    fn finish(&mut self, topic: &str, partition: i32, batch: Batch, result: Result<(i64, i64), ClientError>) {
+    /// Puts a record into the batch of its partition, or gives it back if the partitions are not known yet.
+    fn place(&mut self, topic: &str, queued: Queued) -> Option<Queued> {
+        let Self { topics, network, random, config, now, next_batch, .. } = self;
+        let queue = topics.get_mut(topic)?;
+        let next_id = || {
+            *next_batch += 1;
+            BatchId(*next_batch)
+        };
+        match append(queue, (&network.cluster, topic), random, config, *now, queued, next_id) {
+            Ok(partition) => {
+                if let Some(transactions) = &mut self.transactions {
+                    transactions.add_partition(TopicPartition::new(topic, partition));
+                }
+                None
+            }
+            Err(queued) => Some(queued),
+        }
+    }
+
+    fn finish(&mut self, at: &TopicPartition, batch: Batch, result: Result<(i64, i64), ClientError>) {
         self.buffered -= batch.records.iter().map(|record| record.size).sum::<u64>();
         self.unfinished -= batch.records.len() as u64;
         let records = batch.records.iter().map(|record| record.id).collect();
-        let topic = topic.to_owned();
+        let (topic, partition) = (at.topic.clone(), at.partition);
         self.events.push_back(match result {
             Ok((base_offset, log_append_time)) => {
                 ProducerEvent::Delivered { topic, partition, base_offset, log_append_time, records }
@@ -355,21 +412,21 @@ impl Producer {
     }
 }
 
-/// Puts a record into the batch of its partition, or gives it back if the partitions are not known yet.
+/// Puts a record into the batch of a partition, or gives it back if the partitions are not known yet.
 fn append(
     queue: &mut TopicQueue,
-    cluster: &Cluster,
+    (cluster, topic): (&Cluster, &str),
     random: &mut Random,
     config: &ProducerConfig,
     now: Instant,
-    topic: &str,
     queued: Queued,
-) -> Option<Queued> {
-    let Some(count) = cluster.partition_count(topic).filter(|count| *count > 0) else { return Some(queued) };
+    next_id: impl FnOnce() -> BatchId,
+) -> Result<i32, Queued> {
+    let Some(count) = cluster.partition_count(topic).filter(|count| *count > 0) else { return Err(queued) };
     let batch_size = u64::from(config.batch_size);
     let partition = match (queued.record.partition, &queued.record.key) {
         // A partition that is not there (yet) waits for one that is, as in Kafka.
-        (Some(partition), _) if partition >= count => return Some(queued),
+        (Some(partition), _) if partition >= count => return Err(queued),
         (Some(partition), _) => partition,
         (None, Some(key)) => partition_for_key(key, count),
         (None, None) => {
@@ -392,8 +449,8 @@ fn append(
             if let Some(last) = last {
                 last.full = true;
             }
-            batches.push_back(Batch::new(now, queued));
+            batches.push_back(Batch::new(next_id(), now, queued));
         }
     }
-    None
+    Ok(partition)
 }
