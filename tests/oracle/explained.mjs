@@ -68,8 +68,7 @@ export const EXPLAINED = [
     fidelity: 'Configs of brokers that have nothing to act on here',
     request: /^DescribeConfigs/,
     path: new RegExp(`\\.configs\\.(${[
-      'advertised.listeners', 'broker.id', 'connections.max.idle.ms', 'controller.listener.names', 'controller.quorum.voters',
-      'listener.security.protocol.map', 'listeners', 'log.dirs', 'node.id', 'process.roles',
+      'connections.max.idle.ms', 'controller.quorum.voters', 'listener.security.protocol.map', 'listeners', 'log.dirs',
     ].map(name => name.replaceAll('.', '\\.')).join('|')})\\.`),
   },
   {

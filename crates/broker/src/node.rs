@@ -41,6 +41,29 @@ pub struct NodeConfig {
     pub seed: u64,
 }
 
+impl NodeConfig {
+    /// Its static configs, and those that say what a node is whatever is given.
+    fn server_properties(&self) -> BTreeMap<String, String> {
+        let id = self.node_id.0.to_string();
+        let host = if self.advertised_host.contains(':') {
+            format!("[{}]", self.advertised_host)
+        } else {
+            self.advertised_host.clone()
+        };
+        let mut properties = self.static_configs.clone();
+        for (name, value) in [
+            ("advertised.listeners", format!("PLAINTEXT://{host}:{}", self.advertised_port)),
+            ("broker.id", id.clone()),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("node.id", id),
+            ("process.roles", "broker,controller".to_owned()),
+        ] {
+            properties.insert(name.to_owned(), value);
+        }
+        properties
+    }
+}
+
 /// What an acknowledgement and the high watermark wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -179,7 +202,7 @@ impl Store {
 impl Node {
     /// A node that begins to read its files. Refuses a config that Kafka would not start with.
     pub fn try_new(config: NodeConfig, now: Instant, wall_offset: Wall) -> Result<Self, String> {
-        let settings = Arc::new(Settings::new(config.static_configs.clone())?);
+        let settings = Arc::new(Settings::new(config.server_properties())?);
         let config = Arc::new(config);
         let mut node = Self {
             phase: Phase::Booting(Box::new(Boot::new(config.clone()))),

@@ -70,6 +70,23 @@ fn what_other_units_say_follows_once_this_one_is_given() {
 }
 
 #[test]
+fn a_broker_says_what_it_is_as_static_configs() {
+    let mut given = config();
+    (given.advertised_host, given.advertised_port) = ("::1".to_owned(), 19092);
+    given.static_configs.insert("node.id".to_owned(), "7".to_owned());
+    let mut server = Server::with(given);
+    for (name, value) in [
+        ("advertised.listeners", "PLAINTEXT://[::1]:19092"),
+        ("broker.id", "1"),
+        ("controller.listener.names", "CONTROLLER"),
+        ("node.id", "1"),
+        ("process.roles", "broker,controller"),
+    ] {
+        assert_eq!(describe(&mut server, BROKER, "1", name), (value.to_owned(), 4), "{name}");
+    }
+}
+
+#[test]
 fn a_topics_configs_change_at_once_and_stay() {
     let mut server = Server::start();
     server.create_topic("orders", 1, &[("retention.ms", "1000")]);
