@@ -77,10 +77,10 @@ export function kafkaMissing() {
   return missing.length > 0 ? `${missing.join(' and ')} not found (Java 17 and Maven)` : undefined
 }
 
-/** Apache Kafka's jars, fetched once. */
+/** Apache Kafka's jars, those of its shell tools among them, fetched once. */
 export function kafkaJars(version) {
   const lib = join(TARGET, 'oracle', `lib-${version}`)
-  if (existsSync(join(lib, `kafka-clients-${version}.jar`))) return lib
+  if (existsSync(join(lib, `kafka-tools-${version}.jar`))) return lib
   console.log(`fetching Apache Kafka ${version} from Maven Central (once)`)
   execFileSync('mvn', ['-q', '-B', '-f', join(HERE, 'pom.xml'), 'dependency:copy-dependencies', `-Dkafka.version=${version}`, `-DoutputDirectory=${lib}`])
   return lib

@@ -45,11 +45,17 @@ async function prepare(suite) {
   return home
 }
 
+/** The tests that run now, which end with this process. */
+const running = new Set()
+process.on('exit', () => running.forEach(killGroup))
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
+
 /** Runs one test in a process group of its own, which ends when its time is over. */
 function runTest(suite, test, broker, home, logFile) {
   const { command, args, env = {}, cwd = home } = suite.command(test, broker.address, home)
   return new Promise(resolve => {
     const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    running.add(child)
     let out = ''
     const hear = chunk => (out = (out + chunk).slice(-8_000_000))
     child.stdout.on('data', hear)
@@ -64,6 +70,7 @@ function runTest(suite, test, broker, home, logFile) {
     child.on('close', (code, signal) => {
       clearTimeout(limit)
       killGroup(child)
+      running.delete(child)
       writeFileSync(logFile, out)
       if (late) resolve({ verdict: 'fails', why: `no end after ${seconds} s` })
       else resolve(suite.verdict?.(test, { code, signal, out, home }) ?? byCode(code, signal))

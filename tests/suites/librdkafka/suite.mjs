@@ -1,35 +1,25 @@
 // librdkafka's own tests, which its crate brings along. Those that run against its mock broker or none are left out.
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { sh } from '../process.mjs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { kafkaJars } from '../../oracle/brokers.mjs'
 
-/** The benchmarks pin librdkafka, with its checksum. */
-const PIN = fileURLToPath(new URL('../../../bench/Cargo.toml', import.meta.url))
+export { install } from './install.mjs'
 
 export const about = "librdkafka's own tests (2.12.1), those that talk to a broker"
 export const needs = ['cargo', 'cmake', 'make', 'cc', 'c++']
-export const locks = ['suite.mjs', '../../../bench/Cargo.lock']
+export const locks = ['install.mjs', '../../../bench/Cargo.lock']
 export const atOnce = 4
-export const limit = 240
+export const limit = 180
 
-const CLUSTER = { 'num.partitions': 4 }
+/** As librdkafka's own clusters have it, where members that come within three seconds are in one generation. */
+const CLUSTER = { 'num.partitions': 4, 'group.initial.rebalance.delay.ms': 3000 }
 export const settings = { default: CLUSTER, noautocreate: { ...CLUSTER, 'auto.create.topics.enable': false } }
 
-export function install(home) {
-  const metadata = JSON.parse(sh(home, 'cargo', ['metadata', '--locked', '--format-version', '1', '--manifest-path', PIN]))
-  const crate = metadata.packages.find(({ name }) => name === 'rdkafka-sys')
-  const source = join(home, 'source')
-  rmSync(source, { recursive: true, force: true })
-  cpSync(join(dirname(crate.manifest_path), 'librdkafka'), source, { recursive: true })
-  // What its CMake defines as 0 is asked for by `#ifdef` in this one place.
-  const conf = join(source, 'src/rdkafka_conf.c')
-  writeFileSync(conf, readFileSync(conf, 'utf8').replace('#ifdef WITH_OAUTHBEARER_OIDC', '#if WITH_OAUTHBEARER_OIDC'))
-  const off = ['RDKAFKA_BUILD_EXAMPLES', 'WITH_SSL', 'WITH_SASL', 'WITH_CURL', 'WITH_ZSTD', 'ENABLE_LZ4_EXT']
-  const flags = ['CMAKE_BUILD_TYPE=None', 'CMAKE_C_FLAGS=-O1', 'CMAKE_CXX_FLAGS=-O1', 'RDKAFKA_BUILD_STATIC=ON', ...off.map(name => `${name}=OFF`)]
-  sh(home, 'cmake', ['-S', 'source', '-B', 'build', ...flags.map(flag => `-D${flag}`)])
-  sh(home, 'cmake', ['--build', 'build', '--target', 'test-runner', '--parallel', '2'])
-}
+/** Tests of many, by the function that calls them: each of those is a test here. */
+const CALLERS = { '0081': 'do_test_apis', '0102': 'main_0102_static_group_rebalance', '0103': 'main_0103_transactions', '0113': 'main_0113_cooperative_rebalance' }
+
+/** Those that call Apache Kafka's shell tools. */
+const CALL_TOOLS = ['0052', '0077', '0109', '0115', '0119']
 
 /**
  * Its runner picks tests by their number and their scenario, so that those of one number are one test here. What is
@@ -44,27 +34,43 @@ export function tests(home) {
     const key = `${name.split('_')[0]} ${setting}`
     if (!found.has(key)) found.set(key, { name: setting === 'default' ? name : `${name} (noautocreate)`, number: name.split('_')[0], setting })
   }
-  return [...found.values()].map(test => ({ ...test, alone: ALONE.includes(test.number), subset: SUBSET.includes(test.number) }))
+  return [...found.values()].flatMap(test => divide(test, home)).map(test => ({ ...test, subset: SUBSET.includes(test.name) }))
+}
+
+/** A test, or those that it calls. */
+function divide(test, home) {
+  const caller = CALLERS[test.number]
+  if (!caller) return [test]
+  const file = readdirSync(join(home, 'source/tests')).find(file => file.startsWith(`${test.number}-`))
+  const body = readFileSync(join(home, 'source/tests', file), 'utf8').split(new RegExp(`^[\\w ]+ ${caller}\\([^;]*?\\{$`, 'm'))[1].split('\n}')[0]
+  const called = [...body.matchAll(/^ +((?:do_test|[a-z])_\w+)\(/gm)].map(([, name]) => name)
+  return [...new Set(called)].map(part => ({ ...test, name: `${test.name}: ${part.replace('do_test_', '')}`, part }))
 }
 
 export function command(test, bootstrap, home) {
-  const run = join(home, 'run', `${bootstrap.split(':').at(-1)}-${test.number}`)
+  const run = join(home, 'run', `${bootstrap.split(':').at(-1)}-${test.name.replace(/\W+/g, '-')}`)
   mkdirSync(run, { recursive: true })
   writeFileSync(join(run, 'test.conf'), `bootstrap.servers=${bootstrap}\ntest.topic.random=true\n`)
-  const env = { TESTS: test.number, TEST_SCENARIO: test.setting, TEST_KAFKA_VERSION: '4.3.1', TEST_REPORT: 'report.json', CI: '' }
+  const part = test.part && { SUBTESTS: test.part === 'a_assign_tests' ? 'assign_test_' : `${test.part}:` }
+  const tools = CALL_TOOLS.includes(test.number) && { KAFKA_PATH: join(home, 'kafka'), KAFKA_LIB: kafkaJars('4.3.1'), BROKERS: bootstrap }
+  const env = { TESTS: test.number, ...part, ...tools, TEST_SCENARIO: test.setting, TEST_KAFKA_VERSION: '4.3.1', CI: '' }
   return { command: join(home, 'build/tests/test-runner'), args: ['-L', '-p1', '-K'], env, cwd: run }
 }
 
 /** A test that ended well may have skipped itself, and says why. */
 export function verdict(test, { code, signal, out }) {
-  const skipped = out.match(/SKIPPING TEST: (.*)/)
-  if (code === 0) return skipped && !/Test \w+ PASSED/.test(out) ? { verdict: 'skipped', why: skipped[1] } : { verdict: 'passes' }
-  const failed = out.match(/### Test "[^"]+".* failed at .*\n?(.*)/i)
-  return { verdict: 'fails', why: failed?.[0]?.slice(0, 200) ?? `ended with ${signal ?? code}` }
+  const text = out.replace(/\x1b\[\d+m/g, '')
+  if (code === 0) {
+    if (/Test \w+ PASSED/.test(text) && (!test.part || /\[ \w+:\d+.*\]/.test(text))) {
+      const skipped = test.part && text.match(/\[ \w+:\d+.*: SKIP: (.*) \]/)
+      return skipped ? { verdict: 'skipped', why: skipped[1].trim() } : { verdict: 'passes' }
+    }
+    const reasons = [...text.matchAll(/SKIPPING TEST: (.*)/g)].map(([, why]) => why.trim()).filter(why => !why.startsWith('Filtered'))
+    return { verdict: 'skipped', why: reasons[0] ?? 'does nothing here' }
+  }
+  const failed = text.match(/^### Test .* failed at .*\/(\S+:\d+).*\n(.*)/m)
+  return { verdict: 'fails', why: failed ? `${failed[1]} ${failed[2]}`.slice(0, 200) : `ended with ${signal ?? code}` }
 }
-
-/** These measure time, or use up the machine. */
-const ALONE = []
 
 const SUBSET = []
 
