@@ -16,7 +16,7 @@ pub use admin::{Admin, AdminCall, AdminEvent, AdminResult, CallId, NewTopic};
 pub use cluster::{Cluster, Partition, Topic, TopicPartition};
 pub use config::ClientConfig;
 pub use consumer::{
-    Assignor, ConsumedRecord, Consumer, ConsumerConfig, ConsumerEvent, GroupMetadata, OffsetReset, Records,
+    Assignor, ConsumedRecord, Consumer, ConsumerConfig, ConsumerEvent, GroupMetadata, Isolation, OffsetReset, Records,
 };
 pub use error::ClientError;
 pub use io::{Input, Output};

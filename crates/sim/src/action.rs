@@ -4,7 +4,7 @@
 use core::time::Duration;
 use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
-use shore_client::{Acks, Assignor, OffsetReset};
+use shore_client::{Acks, Assignor, Isolation, OffsetReset};
 use shore_wire::compress::Codec;
 
 use crate::generator::Generator;
@@ -230,6 +230,7 @@ pub struct ConsumerSpec {
     pub records_per_second: u64,
     pub assignor: Assignor,
     pub reset: OffsetReset,
+    pub isolation: Isolation,
     /// Commits on its own every so often; or only on [`Action::Commit`].
     pub auto_commit: Option<Duration>,
     pub session_timeout: Duration,
@@ -246,6 +247,7 @@ impl ConsumerSpec {
             records_per_second: 0,
             assignor: Assignor::Range,
             reset: OffsetReset::Earliest,
+            isolation: Isolation::ReadUncommitted,
             auto_commit: Some(Duration::from_secs(5)),
             session_timeout: Duration::from_secs(45),
             instance_id: None,
@@ -254,7 +256,7 @@ impl ConsumerSpec {
 }
 
 /// A client that reads a topic as a member of a group and writes what it read to another topic, each record exactly
-/// once: its offsets are part of the transactions in which it writes.
+/// once: it reads what is committed, and its offsets are part of the transactions in which it writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CopierSpec {
     pub name: String,

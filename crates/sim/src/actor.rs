@@ -367,6 +367,7 @@ impl ConsumerActor {
             group_id: Some(spec.group.clone()),
             group_instance_id: spec.instance_id.clone(),
             auto_offset_reset: spec.reset,
+            isolation: spec.isolation,
             auto_commit: spec.auto_commit,
             session_timeout: spec.session_timeout,
             assignors: vec![spec.assignor],

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use core::time::Duration;
 use shore_base::{ConnId, Instant};
 use shore_client::{
-    ClientConfig, Consumer, ConsumerConfig, GroupMetadata, Input, OffsetReset, Output, Producer, ProducerConfig,
-    ProducerEvent, Record, TopicPartition, TransactionCall,
+    ClientConfig, Consumer, ConsumerConfig, GroupMetadata, Input, Isolation, OffsetReset, Output, Producer,
+    ProducerConfig, ProducerEvent, Record, TopicPartition, TransactionCall,
 };
 
 use crate::action::CopierSpec;
@@ -63,6 +63,7 @@ impl CopierActor {
             client: member,
             group_id: Some(spec.group.clone()),
             auto_offset_reset: OffsetReset::Earliest,
+            isolation: Isolation::ReadCommitted,
             auto_commit: None,
             session_timeout: spec.session_timeout,
             max_poll_records: spec.transactions.records.max(1),

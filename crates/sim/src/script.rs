@@ -16,7 +16,7 @@ use std::fmt;
 use core::time::Duration;
 use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
-use shore_client::{Acks, Assignor, OffsetReset};
+use shore_client::{Acks, Assignor, Isolation, OffsetReset};
 use shore_wire::compress::Codec;
 
 use crate::action::{Action, ConsumerSpec, CopierSpec, OneRecord, ProducerSpec, TransactionSpec};
@@ -250,6 +250,7 @@ fn parse_consumer(f: &mut Fields) -> Result<ConsumerSpec, String> {
     f.set("pace", number, &mut spec.records_per_second)?;
     f.set("assignor", assignor, &mut spec.assignor)?;
     f.set("reset", reset, &mut spec.reset)?;
+    f.set("isolation", isolation, &mut spec.isolation)?;
     f.set("auto-commit", optional_duration, &mut spec.auto_commit)?;
     f.set("session-timeout", parse_duration, &mut spec.session_timeout)?;
     spec.instance_id = f.get("instance", text)?;
@@ -310,13 +311,14 @@ impl fmt::Display for Action {
             Self::AddConsumer(spec) => {
                 write!(
                     f,
-                    "add-consumer name={} group={} topics={} pace={} assignor={} reset={} auto-commit=",
+                    "add-consumer name={} group={} topics={} pace={} assignor={} reset={} isolation={} auto-commit=",
                     Quoted(&spec.name),
                     Quoted(&spec.group),
                     Quoted(&spec.topics.join(",")),
                     spec.records_per_second,
                     spec.assignor,
-                    spec.reset
+                    spec.reset,
+                    spec.isolation
                 )?;
                 match spec.auto_commit {
                     Some(every) => write!(f, "{}", Span(every))?,
@@ -620,6 +622,14 @@ fn reset(value: &str) -> Result<OffsetReset, String> {
     }
 }
 
+fn isolation(value: &str) -> Result<Isolation, String> {
+    match value {
+        "read_committed" => Ok(Isolation::ReadCommitted),
+        "read_uncommitted" => Ok(Isolation::ReadUncommitted),
+        _ => Err(format!("\"{value}\" is not read_committed or read_uncommitted")),
+    }
+}
+
 fn speed(value: &str) -> Result<Speed, String> {
     match value {
         "paused" => Ok(Speed::Paused),
@@ -644,7 +654,7 @@ mod tests {
             "create-partitions topic=orders total=6",
             "delete-records topic=orders partition=1 offset=12",
             "add-producer name=shop topic=orders rate=2.5 generator=orders keys=20 limit=100 acks=all idempotence=true linger=5ms batch=16384 compression=none",
-            "add-consumer name=a group=g topics=x,y pace=50 assignor=sticky reset=earliest auto-commit=off session-timeout=45s instance=i1",
+            "add-consumer name=a group=g topics=x,y pace=50 assignor=sticky reset=earliest isolation=read_committed auto-commit=off session-timeout=45s instance=i1",
             "add-producer name=bank topic=orders rate=1 generator=orders keys=20 acks=all idempotence=true linger=5ms batch=16384 compression=none transactional-id=bank-1 transaction-records=5 transaction-aborts=20% transaction-timeout=60s",
             "add-copier name=c group=g from=x to=y transactional-id=c-1 transaction-records=50 transaction-aborts=0% transaction-timeout=10s pace=100 session-timeout=45s",
             "set-rate actor=shop rate=0.001",

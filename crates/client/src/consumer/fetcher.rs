@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use shore_base::Instant;
 use shore_base::collections::{BTreeMap, BTreeSet};
-use shore_wire::batch::{BatchError, Header, batches};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::decode_response;
 use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -11,7 +10,8 @@ use shore_wire::messages::fetch_response::PartitionData;
 use shore_wire::messages::{FetchRequest, FetchResponse, StrBytes, Uuid};
 
 use super::position::Position;
-use super::{ConsumedRecord, Consumer, ConsumerEvent, Purpose, Records};
+use super::records::{Aborted, read_records};
+use super::{Consumer, ConsumerEvent, Isolation, Purpose, Records};
 use crate::cluster::TopicPartition;
 use crate::error::{ClientError, is_stale_metadata};
 use crate::network::Target;
@@ -59,9 +59,6 @@ impl Session {
         self.known.clear();
     }
 }
-
-/// Decompressed bytes of one batch that a consumer is ready to hold.
-const MAX_BATCH_BYTES: usize = 256 << 20;
 
 impl Consumer {
     pub(super) fn pump_fetches(&mut self) {
@@ -111,6 +108,7 @@ impl Consumer {
         request.max_wait_ms = self.config.fetch_max_wait.as_millis() as i32;
         request.min_bytes = self.config.fetch_min_bytes;
         request.max_bytes = self.config.fetch_max_bytes;
+        request.isolation_level = self.config.isolation.code();
         let asked: BTreeMap<TopicPartition, i64> =
             partitions.iter().map(|(at, fetch, _)| (at.clone(), *fetch)).collect();
         let cluster = &self.network.cluster;
@@ -247,8 +245,15 @@ impl Consumer {
                 return;
             }
         }
-        slot.high_watermark = Some(data.high_watermark);
-        match read_records(&data.records.unwrap_or_default(), asked) {
+        slot.end = Some(match self.config.isolation {
+            Isolation::ReadUncommitted => data.high_watermark,
+            Isolation::ReadCommitted => data.last_stable_offset,
+        });
+        let aborted = Aborted::new(match self.config.isolation {
+            Isolation::ReadUncommitted => Vec::new(),
+            Isolation::ReadCommitted => data.aborted_transactions.unwrap_or_default(),
+        });
+        match read_records(&data.records.unwrap_or_default(), asked, aborted) {
             Ok((records, end)) => {
                 slot.buffer.extend(records);
                 *fetch = end;
@@ -294,42 +299,4 @@ impl Consumer {
 
 fn forgets(topic: &ForgottenTopic, at: &TopicPartition, id: Uuid) -> bool {
     if id.is_zero() { *topic.topic == *at.topic } else { topic.topic_id == id }
-}
-
-/// The records from `from` on, and the offset after the last batch.
-fn read_records(bytes: &[u8], from: i64) -> Result<(Vec<ConsumedRecord>, i64), ClientError> {
-    let bad = |error: &dyn core::fmt::Display| ClientError::BadResponse(error.to_string());
-    let mut records = Vec::new();
-    let mut end = from;
-    for batch in batches(bytes) {
-        let batch = match batch {
-            Ok(batch) => batch,
-            // A broker cuts the last batch where the response is full.
-            Err(BatchError::Torn { .. }) => break,
-            Err(error) => return Err(bad(&error)),
-        };
-        if !batch.crc_matches() {
-            return Err(ClientError::Broker(ErrorCode::CorruptMessage));
-        }
-        end = end.max(batch.last_offset() + 1);
-        if batch.is_control() {
-            continue;
-        }
-        for record in &batch.records(MAX_BATCH_BYTES).map_err(|error| bad(&error))? {
-            let record = record.map_err(|error| bad(&error))?;
-            if record.offset < from {
-                continue;
-            }
-            let header =
-                |header: Header<'_>| (header.key_text().into_owned(), header.value.map(Bytes::copy_from_slice));
-            records.push(ConsumedRecord {
-                offset: record.offset,
-                timestamp: record.timestamp,
-                key: record.key.map(Bytes::copy_from_slice),
-                value: record.value.map(Bytes::copy_from_slice),
-                headers: record.headers.map(header).collect(),
-            });
-        }
-    }
-    Ok((records, end))
 }

@@ -11,6 +11,7 @@ mod group;
 mod offsets;
 mod position;
 pub mod protocol;
+mod records;
 
 use std::collections::VecDeque;
 
@@ -51,6 +52,34 @@ impl fmt::Display for OffsetReset {
     }
 }
 
+/// `isolation.level`: which records of transactions are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All, also of transactions that are open or were aborted.
+    #[default]
+    ReadUncommitted,
+    /// Those of committed transactions alone, once every transaction before them has ended.
+    ReadCommitted,
+}
+
+impl Isolation {
+    pub const fn code(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadUncommitted => "read_uncommitted",
+            Self::ReadCommitted => "read_committed",
+        })
+    }
+}
+
 /// What a consumer can be told. Defaults are those of Kafka's Java consumer, but for the assignors: the
 /// cooperative one is not there yet.
 #[derive(Clone, Debug)]
@@ -59,6 +88,7 @@ pub struct ConsumerConfig {
     pub group_id: Option<String>,
     pub group_instance_id: Option<String>,
     pub auto_offset_reset: OffsetReset,
+    pub isolation: Isolation,
     /// `enable.auto.commit` and `auto.commit.interval.ms`.
     pub auto_commit: Option<Duration>,
     pub session_timeout: Duration,
@@ -80,6 +110,7 @@ impl Default for ConsumerConfig {
             group_id: None,
             group_instance_id: None,
             auto_offset_reset: OffsetReset::Latest,
+            isolation: Isolation::ReadUncommitted,
             auto_commit: Some(Duration::from_secs(5)),
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
@@ -358,7 +389,7 @@ impl Consumer {
     /// Records between the owner and the end of the partition, as far as the last fetch knew it.
     pub fn lag(&self, at: &TopicPartition) -> Option<i64> {
         let slot = self.partitions.get(at)?;
-        Some((slot.high_watermark? - slot.position()?).max(0))
+        Some((slot.end? - slot.position()?).max(0))
     }
 
     pub fn committed(&self, at: &TopicPartition) -> Option<i64> {

@@ -373,6 +373,9 @@ impl Consumer {
             let Some(version) = self.network.version::<ListOffsetsRequest>(target, 10) else { continue };
             let mut request = ListOffsetsRequest::default();
             request.replica_id = -1;
+            if version >= 2 {
+                request.isolation_level = self.config.isolation.code();
+            }
             if version >= 10 {
                 request.timeout_ms = self.config.client.request_timeout.as_millis() as i32;
             }

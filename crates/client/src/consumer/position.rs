@@ -32,13 +32,15 @@ pub(super) struct Slot {
     pub paused: bool,
     /// Fetched and not handed out yet.
     pub buffer: VecDeque<ConsumedRecord>,
-    pub high_watermark: Option<i64>,
+    /// Where readable records ended at the last fetch: the high watermark, or the last stable offset for who reads
+    /// committed.
+    pub end: Option<i64>,
     pub committed: Option<i64>,
 }
 
 impl Slot {
     pub fn new(state: Position) -> Self {
-        Self { state, paused: false, buffer: VecDeque::new(), high_watermark: None, committed: None }
+        Self { state, paused: false, buffer: VecDeque::new(), end: None, committed: None }
     }
 
     pub fn begin_at(&mut self, offset: i64) {
