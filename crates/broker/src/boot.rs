@@ -10,11 +10,11 @@ use shore_log::storage::{FileEntry, FileName, ReadRange, StoreOp, StoreReply, St
 use shore_log::{CLEANER_OFFSET_CHECKPOINT, Log, LogConfig, OffsetCheckpoint, Recovery, START_OFFSET_CHECKPOINT};
 
 use crate::broker::DiskState;
-use crate::controller::{METADATA_TOPIC_ID, MetadataReplay, ReplayStep, bootstrap_checkpoint};
+use crate::controller::{METADATA_TOPIC_ID, MetadataReplay, RecoveredMetadata, ReplayStep, bootstrap_checkpoint};
 use crate::image::MetadataImage;
 use crate::node::NodeConfig;
 
-/// Listing -> Reading -> Recovering -> Replaying. A step that fails is begun again.
+/// Listing -> Reading -> Recovering (-> Snapshot) -> Replaying. A step that fails is begun again.
 #[derive(Clone)]
 pub(crate) struct Boot {
     node: Arc<NodeConfig>,
@@ -23,6 +23,7 @@ pub(crate) struct Boot {
     is_waiting: bool,
     files: Vec<FileEntry>,
     identity: Identity,
+    base: MetadataReplay,
     error: Option<String>,
     requests: VecDeque<StoreRequest>,
 }
@@ -32,7 +33,17 @@ enum Stage {
     Listing,
     Reading,
     Recovering(Box<Recovery>),
-    Replaying { log: Box<Log>, replay: Box<MetadataReplay>, wanted: Vec<ReadRange> },
+    /// The metadata log begins later than the cluster: what came before is in a snapshot.
+    Snapshot {
+        log: Box<Log>,
+        file: FileName,
+        end: i64,
+    },
+    Replaying {
+        log: Box<Log>,
+        replay: Box<MetadataReplay>,
+        wanted: Vec<ReadRange>,
+    },
     Done,
 }
 
@@ -47,9 +58,7 @@ struct Identity {
 
 /// What a node starts with.
 pub(crate) struct Booted {
-    pub log: Log,
-    pub image: MetadataImage,
-    pub last_epoch: i32,
+    pub metadata: RecoveredMetadata,
     pub disk: DiskState,
     /// What a new node writes besides its logs.
     pub ops: Vec<StoreOp>,
@@ -57,6 +66,8 @@ pub(crate) struct Booted {
 
 const META_PROPERTIES: &str = "meta.properties";
 const METADATA_DIR: &str = "__cluster_metadata-0";
+/// More than the metadata of a cluster comes to.
+const SNAPSHOT_BYTES: u64 = 256 << 20;
 /// A line for each of a hundred thousand partitions.
 const SMALL_FILE: u64 = 16 << 20;
 
@@ -68,6 +79,7 @@ impl Boot {
             is_waiting: false,
             files: Vec::new(),
             identity: Identity::default(),
+            base: MetadataReplay::default(),
             error: None,
             requests: VecDeque::new(),
         }
@@ -113,10 +125,14 @@ impl Boot {
                         let (mut log, _) = recovery.finish();
                         // A single voter's log is committed as far as it is durable.
                         log.set_high_watermark(log.end_offset());
-                        self.stage = Stage::Replaying { log: log.into(), replay: Box::default(), wanted: Vec::new() };
+                        self.stage = self.begin_replay(log)?;
                         continue;
                     }
                     self.requests.push_back(ask(&|token| StoreRequest::Load { token, reads: reads.clone() }));
+                }
+                Stage::Snapshot { file, .. } => {
+                    let read = ReadRange { file: file.clone(), position: 0, len: SNAPSHOT_BYTES };
+                    self.requests.push_back(ask(&|token| StoreRequest::Load { token, reads: vec![read.clone()] }));
                 }
                 Stage::Replaying { log, replay, wanted } => match replay.step(log) {
                     ReplayStep::Load(ranges) => {
@@ -129,7 +145,7 @@ impl Boot {
                         else {
                             unreachable!("it was matched")
                         };
-                        return Ok(Some(self.booted(*log, replay.image, wall)));
+                        return self.booted(*log, replay.image, wall).map(Some);
                     }
                 },
                 Stage::Done => return Ok(None),
@@ -165,6 +181,17 @@ impl Boot {
                 self.stage = self.recover_metadata(Wall::default());
             }
             Stage::Recovering(recovery) => recovery.feed(loaded),
+            Stage::Snapshot { file, end, .. } => {
+                let read = MetadataReplay::from_snapshot(loaded.first().map_or(&[], |bytes| bytes), *end);
+                match read {
+                    Ok(base) => self.base = base,
+                    Err(why) => return self.error = Some(format!("{file}: {why}")),
+                }
+                let Stage::Snapshot { log, .. } = std::mem::replace(&mut self.stage, Stage::Done) else {
+                    unreachable!("it was matched")
+                };
+                self.stage = self.replay(log);
+            }
             Stage::Replaying { log, wanted, .. } => log.loaded(&std::mem::take(wanted), &loaded),
             Stage::Listing | Stage::Done => {}
         }
@@ -194,7 +221,25 @@ impl Boot {
         Stage::Replaying { log: Box::new(log), replay: Box::default(), wanted: Vec::new() }
     }
 
-    fn booted(&self, log: Log, image: MetadataImage, wall: Wall) -> Booted {
+    /// Replays from the log's beginning, or from the newest snapshot that leads up to what is left of it.
+    fn begin_replay(&self, log: Log) -> Result<Stage, String> {
+        let log = Box::new(log);
+        if log.start_offset() == 0 {
+            return Ok(self.replay(log));
+        }
+        let ends =
+            self.files.iter().filter_map(|entry| Some((snapshot_end(log.directory(), &entry.file)?, &entry.file)));
+        match ends.filter(|(end, _)| (log.start_offset()..=log.end_offset()).contains(end)).max() {
+            Some((end, file)) => Ok(Stage::Snapshot { file: file.clone(), end, log }),
+            None => Err(format!("the metadata log begins at {} and has no snapshot of that", log.start_offset())),
+        }
+    }
+
+    fn replay(&self, log: Box<Log>) -> Stage {
+        Stage::Replaying { log, replay: Box::new(self.base.clone()), wanted: Vec::new() }
+    }
+
+    fn booted(&self, log: Log, image: MetadataImage, wall: Wall) -> Result<Booted, String> {
         let mut ops = Vec::new();
         let directory_id = self.identity.directory_id.unwrap_or_else(|| {
             let id = Uuid::random(&mut Random::stream(self.node.seed, "directory id"));
@@ -215,7 +260,25 @@ impl Boot {
             starts: self.identity.starts.clone(),
             cleaned: self.identity.cleaned.clone(),
         };
-        Booted { log, image, last_epoch, disk, ops }
+        self.check_directories(&image, directory_id)?;
+        let metadata = RecoveredMetadata { log, image, base: self.base.clone(), last_epoch };
+        Ok(Booted { metadata, disk, ops })
+    }
+
+    /// A node has one directory here. One of Apache Kafka's may have several, and a partition whose files
+    /// are in another must not begin anew in this one.
+    fn check_directories(&self, image: &MetadataImage, own: Uuid) -> Result<(), String> {
+        for (name, _, topic) in image.named_topics() {
+            for partition in &topic.partitions {
+                let at = partition.replicas.iter().position(|&replica| replica == self.node.node_id.0);
+                let found = at.and_then(|at| partition.directories.get(at)).copied();
+                if let Some(other) = found.filter(|&id| id != own && id.0[..15] != [0; 15]) {
+                    let number = partition.partition;
+                    return Err(format!("{name}-{number} is in the log directory {other}, and this is {own}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn partition_files(&self) -> BTreeMap<String, Vec<FileEntry>> {
@@ -257,6 +320,13 @@ impl Identity {
         }
         Ok(())
     }
+}
+
+/// The offset that a snapshot of the metadata log leads up to: `OFFSET-EPOCH.checkpoint`.
+fn snapshot_end(directory: &FileName, file: &FileName) -> Option<i64> {
+    let (end, epoch) = file.base_name().strip_suffix(".checkpoint")?.split_once('-')?;
+    let is_one = file.is_below(directory) && end.len() == 20 && epoch.len() == 10;
+    is_one.then(|| end.parse().ok()).flatten()
 }
 
 /// The metadata log is never deleted by age or size while there are no snapshots.

@@ -22,6 +22,8 @@ pub(crate) struct MetadataImage {
     /// By resource type and name.
     configs: BTreeMap<(i8, String), ConfigMap>,
     pub next_producer_id: i64,
+    /// What an abort goes back to, while there is a transaction of the controller.
+    before: Option<Box<Self>>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,27 @@ impl MetadataImage {
                         partition.leader = leader;
                         partition.leader_epoch += 1;
                     }
+                    if let Some(replicas) = &change.replicas {
+                        partition.replicas = replicas.clone();
+                    }
+                    if let Some(removing) = &change.removing_replicas {
+                        partition.removing_replicas = removing.clone();
+                    }
+                    if let Some(adding) = &change.adding_replicas {
+                        partition.adding_replicas = adding.clone();
+                    }
+                    if let Some(state) = change.leader_recovery_state {
+                        partition.leader_recovery_state = state;
+                    }
+                    if let Some(eligible) = &change.eligible_leader_replicas {
+                        partition.eligible_leader_replicas = Some(eligible.clone());
+                    }
+                    if let Some(last_known) = &change.last_known_elr {
+                        partition.last_known_elr = Some(last_known.clone());
+                    }
+                    if let Some(directories) = &change.directories {
+                        partition.directories = directories.clone();
+                    }
                 }
             }
             MetadataRecord::Config(config) => {
@@ -115,10 +138,22 @@ impl MetadataImage {
                 self.features.insert(name.clone(), *level);
             }
             MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
-            MetadataRecord::NoOp
-            | MetadataRecord::BeginTransaction { .. }
-            | MetadataRecord::EndTransaction
-            | MetadataRecord::RegisterController(_) => {}
+            MetadataRecord::ClearElr { topic: name } => {
+                for topic in self.topics.values_mut().filter(|topic| name.is_empty() || *topic.name == **name) {
+                    for partition in &mut topic.partitions {
+                        partition.eligible_leader_replicas = None;
+                        partition.last_known_elr = None;
+                    }
+                }
+            }
+            MetadataRecord::BeginTransaction { .. } => self.before = Some(Box::new(self.clone())),
+            MetadataRecord::EndTransaction => self.before = None,
+            MetadataRecord::AbortTransaction { .. } => {
+                if let Some(before) = self.before.take() {
+                    *self = *before;
+                }
+            }
+            MetadataRecord::NoOp | MetadataRecord::RegisterController(_) => {}
         }
     }
 
@@ -185,5 +220,58 @@ fn changed(flag: bool, change: i8) -> bool {
         1 => true,
         -1 => false,
         _ => flag,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shore_wire::records::metadata::PartitionChangeRecord;
+
+    use super::*;
+
+    const TOPIC_ID: Uuid = Uuid([1; 16]);
+
+    fn image() -> MetadataImage {
+        let mut image = MetadataImage::default();
+        image.apply(&MetadataRecord::Topic { name: "t".into(), topic_id: TOPIC_ID });
+        image.apply(&MetadataRecord::Partition(PartitionRecord {
+            topic_id: TOPIC_ID,
+            replicas: vec![1, 2],
+            isr: vec![1],
+            leader: 1,
+            eligible_leader_replicas: Some(vec![2]),
+            ..PartitionRecord::default()
+        }));
+        image
+    }
+
+    #[test]
+    fn an_aborted_transaction_of_the_controller_has_not_been() {
+        let mut image = image();
+        image.apply(&MetadataRecord::BeginTransaction { name: None });
+        image.apply(&MetadataRecord::RemoveTopic { topic_id: TOPIC_ID });
+        image.apply(&MetadataRecord::AbortTransaction { reason: None });
+        assert_eq!(image.topic_id("t"), Some(TOPIC_ID));
+        image.apply(&MetadataRecord::BeginTransaction { name: None });
+        image.apply(&MetadataRecord::RemoveTopic { topic_id: TOPIC_ID });
+        image.apply(&MetadataRecord::EndTransaction);
+        image.apply(&MetadataRecord::AbortTransaction { reason: None });
+        assert_eq!(image.topic_id("t"), None, "what has ended is not aborted");
+    }
+
+    #[test]
+    fn a_change_says_only_what_is_new() {
+        let mut image = image();
+        image.apply(&MetadataRecord::PartitionChange(PartitionChangeRecord {
+            topic_id: TOPIC_ID,
+            replicas: Some(vec![1, 3]),
+            adding_replicas: Some(vec![3]),
+            ..PartitionChangeRecord::default()
+        }));
+        let changed = image.partition(TOPIC_ID, 0).expect("it is there");
+        assert_eq!((&*changed.replicas, &*changed.adding_replicas, &*changed.isr), (&[1, 3][..], &[3][..], &[1][..]));
+        assert_eq!((changed.leader, changed.leader_epoch, changed.partition_epoch), (1, 0, 1));
+        image.apply(&MetadataRecord::ClearElr { topic: "t".into() });
+        assert_eq!(image.partition(TOPIC_ID, 0).expect("it is there").eligible_leader_replicas, None);
     }
 }

@@ -639,12 +639,13 @@ impl Node {
         let Phase::Booting(boot) = &mut self.phase else { return };
         match boot.step(&mut self.store.next_token, wall) {
             Ok(None) => {}
-            Ok(Some(Booted { log, image, last_epoch, disk, ops })) => {
+            Ok(Some(Booted { metadata, disk, ops })) => {
                 let (config, settings) = (self.config.clone(), self.settings.clone());
-                let controller = Controller::new(config.clone(), settings.clone(), log, image, last_epoch, now, wall);
+                let base = metadata.base.clone();
+                let controller = Controller::new(config.clone(), settings.clone(), metadata, now, wall);
                 self.store.loose = ops;
                 self.store.loose.push(controller.quorum_state());
-                let broker = Broker::new(config, settings, disk, controller.epoch, now, wall);
+                let broker = Broker::new(config, settings, disk, base, controller.epoch, now, wall);
                 self.phase =
                     Phase::Running(Box::new(Machines { controller, broker, is_ready: false, own: BTreeSet::new() }));
                 return self.tell_time();

@@ -18,7 +18,8 @@ Options of serve:
                           [default: 127.0.0.1 and ::1]
   --advertise HOST:PORT   What clients are told to connect to
                           [default: 127.0.0.1, or the address listened on, and its port]
-  --data DIR              Keep everything in this directory; without it, in memory
+  --data DIR              Keep everything in this directory; without it, in memory. It may be a log
+                          directory that Apache Kafka wrote, of a cluster of one node
   --durability LEVEL      What an acknowledgement waits for: memory (nothing), written (a killed
                           process loses nothing) or synced (a loss of power loses nothing)
                           [default: written with --data, memory without]

@@ -1,12 +1,14 @@
-//! The directory of `--data`: one process uses it at a time, and it remembers whose cluster it is.
+//! The directory of `--data`: one process uses it at a time, and it remembers whose cluster it is. It is
+//! one that `shore` made, or a log directory of an Apache Kafka node that is broker and controller.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use shore_base::Uuid;
+use shore_base::{NodeId, Uuid};
+use shore_log::storage::FileName;
 
-use crate::serve::Failure;
+use crate::serve::{Failure, NODE};
 
 /// Held open, and with it the lock, as long as the process lives.
 pub struct Directory {
@@ -14,16 +16,26 @@ pub struct Directory {
     _lock: File,
 }
 
+/// The node that a directory belongs to, and where its files are.
+pub struct Owner {
+    pub node_id: NodeId,
+    pub cluster_id: Uuid,
+    /// What the store is below.
+    pub root: PathBuf,
+    /// The node's directory in it.
+    pub directory: FileName,
+}
+
 impl Directory {
     /// Creates the directory if it is not there and takes its lock.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let unusable = |error: io::Error| Failure::Directory(format!("cannot use {}: {error}", path.display()));
+        let unusable = |error: io::Error| unusable(path, &error);
         fs::create_dir_all(path).map_err(unusable)?;
         // Apache Kafka's name for it.
         let lock =
             File::options().create(true).truncate(false).write(true).open(path.join(".lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => match node_holder(path) {
+            Ok(()) => match kafka_holder(&lock).or_else(|| node_holder(path)) {
                 None => Ok(Self { path: path.to_owned(), _lock: lock }),
                 Some(pid) => Err(Failure::Locked(format!("{} is in use by process {pid}", path.display()))),
             },
@@ -38,23 +50,95 @@ impl Directory {
         &self.path
     }
 
-    /// The cluster that this directory belongs to; a new directory gets `fresh`.
-    pub fn cluster_id(&self, fresh: Uuid) -> Result<Uuid, Failure> {
+    /// Whose files are in here; a new directory belongs to the cluster `fresh`.
+    pub fn owner(&self, fresh: Uuid) -> Result<Owner, Failure> {
+        let properties = self.path.join("meta.properties");
+        match fs::read_to_string(&properties) {
+            Ok(text) => self.apache_kafka(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Owner {
+                node_id: NODE,
+                cluster_id: self.cluster_id(fresh)?,
+                root: self.path.clone(),
+                directory: "n1/d0".into(),
+            }),
+            Err(error) => Err(unusable(&properties, &error)),
+        }
+    }
+
+    /// A log directory of Apache Kafka is what `n1/d0` is to us. Its `meta.properties` says whose it is.
+    fn apache_kafka(&self, properties: &str) -> Result<Owner, Failure> {
+        let refuse = |why: &str| Failure::Directory(format!("{}: {why}", self.path.display()));
+        let property =
+            |name: &str| properties.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::trim);
+        let node_id = property("node.id").and_then(|id| id.parse().ok());
+        let cluster_id = property("cluster.id").and_then(Uuid::parse);
+        let (Some(node_id), Some(cluster_id)) = (node_id, cluster_id) else {
+            return Err(refuse(
+                "meta.properties names no node.id and cluster.id, as those of KRaft nodes do (a directory from the \
+                 time of ZooKeeper has to be migrated by Apache Kafka 3.9 first)",
+            ));
+        };
+        let metadata = self.path.join("__cluster_metadata-0");
+        if !metadata.is_dir() {
+            return Err(refuse("there is no __cluster_metadata-0: only a node that is broker and controller has one"));
+        }
+        let quorum = fs::read_to_string(metadata.join("quorum-state")).unwrap_or_default();
+        let voters = quorum.matches("\"voterId\"").count();
+        if voters > 1 {
+            return Err(refuse(&format!(
+                "quorum-state names {voters} voters: only a cluster of one node can be opened"
+            )));
+        }
+        let whole = self.path.canonicalize().map_err(|error| unusable(&self.path, &error))?;
+        let (Some(root), Some(name)) = (whole.parent(), whole.file_name().and_then(|name| name.to_str())) else {
+            return Err(refuse("a log directory of Apache Kafka needs a name in UTF-8"));
+        };
+        Ok(Owner { node_id: NodeId(node_id), cluster_id, root: root.to_owned(), directory: FileName::new(name) })
+    }
+
+    fn cluster_id(&self, fresh: Uuid) -> Result<Uuid, Failure> {
         let file = self.path.join("cluster.id");
-        let unusable = |error: io::Error| Failure::Directory(format!("cannot use {}: {error}", file.display()));
         match fs::read_to_string(&file) {
             Ok(text) => Uuid::parse(text.trim())
                 .ok_or_else(|| Failure::Directory(format!("{} holds no cluster id", file.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let unusable = |error: io::Error| unusable(&file, &error);
                 let draft = file.with_extension("id.tmp");
                 let mut written = File::create(&draft).map_err(unusable)?;
                 writeln!(written, "{fresh}").and_then(|()| written.sync_all()).map_err(unusable)?;
                 fs::rename(&draft, &file).map_err(unusable)?;
                 Ok(fresh)
             }
-            Err(error) => Err(unusable(error)),
+            Err(error) => Err(unusable(&file, &error)),
         }
     }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Directory(format!("cannot use {}: {error}", path.display()))
+}
+
+/// The process that has the record lock of POSIX, which is what Java takes; ours if nobody has it.
+#[cfg(unix)]
+fn kafka_holder(lock: &File) -> Option<u32> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let whole = || nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as _,
+        l_whence: nix::libc::SEEK_SET as _,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(lock, FcntlArg::F_SETLK(&whole())).err()?;
+    let mut held = whole();
+    fcntl(lock, FcntlArg::F_GETLK(&mut held)).ok()?;
+    u32::try_from(held.l_pid).ok()
+}
+
+/// Elsewhere Java's locks are those of the standard library.
+#[cfg(not(unix))]
+fn kafka_holder(_lock: &File) -> Option<u32> {
+    None
 }
 
 /// The process of the npm package that has the directory open. Node knows no locks of the operating

@@ -20,6 +20,7 @@ use crate::store::Store;
 use crate::topics::TopicMaker;
 use crate::{clock, listener, say, supervisor};
 
+/// Who the node is, where its directory does not say otherwise.
 pub const NODE: NodeId = NodeId(1);
 
 /// What one node needs that Kafka's defaults, made for several, do not give; and the bounds of a host
@@ -80,18 +81,20 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
     let directory = serve.data.as_deref().map(Directory::open).transpose()?;
     let seed = entropy();
     let fresh = Uuid::random(&mut Random::stream(seed, "cluster id"));
-    let cluster_id = directory.as_ref().map_or(Ok(fresh), |directory| directory.cluster_id(fresh))?;
+    let owner = directory.as_ref().map(|directory| directory.owner(fresh)).transpose()?;
     let listeners = listener::listen(&serve.listen, serve.port).map_err(Failure::Listen)?;
     let port = listeners[0].local_addr().map_err(|error| Failure::Listen(error.to_string()))?.port();
     let fault = |error: std::io::Error| Failure::Fault(error.to_string());
     let poll = Poll::new().map_err(fault)?;
     let waker = Ground::waker(&poll).map_err(fault)?;
     let stop = stop_on_signal(waker.clone()).map_err(Failure::Fault)?;
-    let store = match &directory {
-        Some(directory) => Store::files(directory.path(), waker)
-            .map_err(|error| Failure::Directory(format!("cannot use {}: {error}", directory.path().display())))?,
+    let store = match &owner {
+        Some(owner) => Store::files(&owner.root, waker)
+            .map_err(|error| Failure::Directory(format!("cannot use {}: {error}", owner.root.display())))?,
         None => Store::memory(),
     };
+    let (node_id, cluster_id, files) =
+        owner.map_or((NODE, fresh, "n1/d0".into()), |owner| (owner.node_id, owner.cluster_id, owner.directory));
     let mut ground = Ground::new(poll, listeners, store, stop, limits).map_err(fault)?;
 
     if let Some(open) = serve.listen.iter().find(|address| !address.is_loopback()) {
@@ -102,9 +105,9 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
     let (host, advertised_port) =
         serve.advertise.clone().unwrap_or_else(|| (listener::advertised_host(&serve.listen), port));
     let config = NodeConfig {
-        node_id: NODE,
+        node_id,
         cluster_id,
-        directory: "n1/d0".into(),
+        directory: files,
         advertised_host: host.clone(),
         advertised_port,
         static_configs: configs,
@@ -138,10 +141,11 @@ pub fn run_node(
         ground.store.settle();
         // A node that broke gets other ids than the one before it.
         let config = NodeConfig { seed: config.seed.wrapping_add(run), ..config.clone() };
+        let node_id = config.node_id;
         let mut world = World::without_clients(config.seed);
         world.set_wall(clock::wall());
         world.boot(config, Disk::External);
-        Host::new(ground, world, NODE, TopicMaker::new(topics.to_vec()), ready.clone()).run()
+        Host::new(ground, world, node_id, TopicMaker::new(topics.to_vec()), ready.clone()).run()
     })
 }
 

@@ -91,7 +91,7 @@ impl Broker {
         let answer = frame::decode_response::<BrokerRegistrationResponse>(response, version);
         match answer {
             Ok((_, response)) if response.error_code == 0 => {
-                let was_following = self.image_end > 0;
+                let was_following = std::mem::replace(&mut self.follows, true);
                 self.lifecycle = Lifecycle::CatchingUp { epoch: response.broker_epoch };
                 if !was_following {
                     self.fetch_metadata();

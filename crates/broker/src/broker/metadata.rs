@@ -87,10 +87,18 @@ impl Broker {
             self.topic_removed(topic, &name, partitions);
         }
         if changes.all_configs {
-            self.settings = Arc::new(self.settings.with_dynamic(self.image.dynamic_configs(self.id())));
-            changes.topics = self.image.topics.keys().copied().collect();
+            return self.take_image();
         }
         for topic in changes.topics {
+            self.reconcile(topic);
+        }
+    }
+
+    /// Does what the image says of configs and topics.
+    pub(super) fn take_image(&mut self) {
+        self.settings = Arc::new(self.settings.with_dynamic(self.image.dynamic_configs(self.id())));
+        let topics: Vec<Uuid> = self.image.topics.keys().copied().collect();
+        for topic in topics {
             self.reconcile(topic);
         }
     }
@@ -263,9 +271,16 @@ impl Broker {
         }
     }
 
-    /// Deletes directories of partitions that no topic has any more.
+    /// Deletes directories of partitions that no topic has any more. What else stands there is nobody's
+    /// to delete.
     pub(super) fn drop_strays(&mut self) {
         for name in std::mem::take(&mut self.found).into_keys() {
+            let number = name.rsplit_once('-').map_or("", |(_, number)| number);
+            // A deletion that Apache Kafka did not live to end leaves a directory `TOPIC-NUMBER.ID-delete`.
+            if number != "delete" && number.parse::<u32>().is_err() {
+                self.log_line(format!("{name} is no partition's directory and is left alone"));
+                continue;
+            }
             self.log_line(format!("{name} belongs to no topic and is deleted"));
             let directory = self.node.directory.join(&name);
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory }));

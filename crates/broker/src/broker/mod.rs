@@ -27,6 +27,7 @@ use crate::api::{
     Served, UnverifiedOffsets, UnverifiedProduce, text,
 };
 use crate::config::Settings;
+use crate::controller::MetadataReplay;
 use crate::event::Event;
 use crate::group::GroupCoordinator;
 use crate::image::MetadataImage;
@@ -57,6 +58,8 @@ pub(crate) struct Broker {
     /// What the metadata log says up to `image_end`.
     pub image: Arc<MetadataImage>,
     image_end: i64,
+    /// Whether the metadata log is being fetched: from the first registration on.
+    follows: bool,
     pub replicas: Replicas,
     /// Files of partition directories that were there at the start and have not been claimed yet.
     found: BTreeMap<String, Vec<FileEntry>>,
@@ -191,6 +194,7 @@ impl Broker {
         node: Arc<NodeConfig>,
         settings: Arc<Settings>,
         disk: DiskState,
+        base: MetadataReplay,
         epoch: i32,
         now: Instant,
         wall: Wall,
@@ -198,7 +202,7 @@ impl Broker {
         let mut random = Random::stream(node.seed, &format!("incarnation {epoch}"));
         let slots = settings.long("max.incremental.fetch.session.cache.slots").max(0) as usize;
         let DiskState { directory_id, found, starts, cleaned } = disk;
-        Self {
+        let mut broker = Self {
             directory_id,
             incarnation_id: Uuid::random(&mut random),
             now,
@@ -207,8 +211,9 @@ impl Broker {
             lifecycle: Lifecycle::Starting,
             link: Link::default(),
             peers: Peers::default(),
-            image: Arc::default(),
-            image_end: 0,
+            image: Arc::new(base.image),
+            image_end: base.next_offset,
+            follows: false,
             replicas: Replicas::new(node.directory.clone(), starts),
             found,
             opening: BTreeMap::new(),
@@ -231,7 +236,9 @@ impl Broker {
             outputs: VecDeque::new(),
             node,
             settings,
-        }
+        };
+        broker.take_image();
+        broker
     }
 
     pub fn id(&self) -> i32 {

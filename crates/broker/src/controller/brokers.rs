@@ -88,18 +88,35 @@ impl Controller {
     }
 
     /// What gives the partitions that only this broker can lead the leader `leader`: itself or none.
+    ///
+    /// With eligible leader replicas, whoever is the last to leave stays eligible, and a partition without
+    /// a leader has nobody in sync.
     fn leadership_records(&self, broker: i32, leader: i32) -> Vec<MetadataRecord> {
+        let keeps_eligible = self.image.features.contains_key("eligible.leader.replicas.version");
+        let only = |ids: &Option<Vec<i32>>| ids.as_deref() == Some(&[broker]);
         let mut records = Vec::new();
         for (&topic_id, topic) in &self.image.topics {
-            for partition in &topic.partitions {
-                if partition.leader != leader && partition.isr == [broker] {
-                    records.push(MetadataRecord::PartitionChange(PartitionChangeRecord {
-                        partition: partition.partition,
-                        topic_id,
-                        isr: None,
-                        leader: Some(leader),
-                    }));
+            for record in &topic.partitions {
+                let may_lead = record.isr == [broker]
+                    || record.isr.is_empty()
+                        && (only(&record.eligible_leader_replicas) || only(&record.last_known_elr));
+                if record.leader == leader || !may_lead {
+                    continue;
                 }
+                let mut change = PartitionChangeRecord {
+                    partition: record.partition,
+                    topic_id,
+                    leader: Some(leader),
+                    ..PartitionChangeRecord::default()
+                };
+                if leader == broker && record.isr.is_empty() {
+                    change.isr = Some(vec![broker]);
+                    (change.eligible_leader_replicas, change.last_known_elr) = (Some(Vec::new()), Some(Vec::new()));
+                } else if leader != broker && keeps_eligible {
+                    change.isr = Some(Vec::new());
+                    (change.eligible_leader_replicas, change.last_known_elr) = (Some(vec![broker]), Some(vec![broker]));
+                }
+                records.push(MetadataRecord::PartitionChange(change));
             }
         }
         records

@@ -95,7 +95,13 @@ impl Controller {
         let leader = leader.ok_or_else(|| default_refusal(refusal))?;
         // A leader that was not in sync makes the others follow from its own log.
         let isr = (!record.isr.contains(&leader)).then(|| vec![leader]);
-        Ok(MetadataRecord::PartitionChange(PartitionChangeRecord { partition, topic_id, isr, leader: Some(leader) }))
+        Ok(MetadataRecord::PartitionChange(PartitionChangeRecord {
+            partition,
+            topic_id,
+            isr,
+            leader: Some(leader),
+            ..PartitionChangeRecord::default()
+        }))
     }
 
     pub(super) fn alter_reassignments(&mut self, call: Call, request: AlterPartitionReassignmentsRequest) {

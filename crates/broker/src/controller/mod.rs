@@ -56,6 +56,8 @@ pub(crate) struct Controller {
     pub log: Log,
     /// The state at the log's end, which may lie ahead of what is committed.
     image: MetadataImage,
+    /// What the log's first record is applied to.
+    base: MetadataReplay,
     /// The quorum's leader epoch; rises with each start.
     pub epoch: i32,
     /// The log's end once this epoch's first records are committed: from then on requests are served.
@@ -109,16 +111,15 @@ impl Call {
 }
 
 impl Controller {
-    /// Claims leadership with the next epoch. `log` is the recovered metadata log, `image` what it says.
+    /// Claims leadership with the next epoch.
     pub fn new(
         node: Arc<NodeConfig>,
         settings: Arc<Settings>,
-        log: Log,
-        image: MetadataImage,
-        last_epoch: i32,
+        metadata: RecoveredMetadata,
         now: Instant,
         wall: Wall,
     ) -> Self {
+        let RecoveredMetadata { log, image, base, last_epoch } = metadata;
         let epoch = last_epoch + 1;
         let mut controller = Self {
             topic_ids: Random::stream(node.seed, &format!("topic ids of epoch {epoch}")),
@@ -129,6 +130,7 @@ impl Controller {
             observed: false,
             log,
             image,
+            base,
             epoch,
             active_from: 0,
             contacts: BTreeMap::new(),
@@ -250,7 +252,7 @@ impl Controller {
         for Waiting { peer, failed, .. } in std::mem::take(&mut self.waiting) {
             self.outputs.push_back(ControllerOutput::Respond { peer, frame: failed });
         }
-        let mut replay = MetadataReplay::default();
+        let mut replay = self.base.clone();
         match replay.step(&self.log) {
             ReplayStep::Done => self.image = replay.image,
             ReplayStep::Load(_) => panic!("the metadata log is never evicted from memory"),
@@ -375,11 +377,22 @@ pub(crate) fn bootstrap_checkpoint(wall: Wall) -> Bytes {
     .into()
 }
 
+/// The metadata log as a start has found it.
+pub(crate) struct RecoveredMetadata {
+    pub log: Log,
+    /// What the log says.
+    pub image: MetadataImage,
+    /// What its first record is applied to.
+    pub base: MetadataReplay,
+    pub last_epoch: i32,
+}
+
 /// Builds an image from a metadata log, piece by piece.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetadataReplay {
     pub image: MetadataImage,
-    next_offset: i64,
+    /// Everything before this is in the image.
+    pub next_offset: i64,
 }
 
 pub(crate) enum ReplayStep {
@@ -391,6 +404,13 @@ pub(crate) enum ReplayStep {
 const REPLAY_BYTES: usize = 1 << 20;
 
 impl MetadataReplay {
+    /// Begins with a snapshot, which tells of everything before `end`.
+    pub fn from_snapshot(bytes: &[u8], end: i64) -> Result<Self, String> {
+        let mut image = MetadataImage::default();
+        apply_batches(&mut image, bytes)?;
+        Ok(Self { image, next_offset: end })
+    }
+
     /// Goes on until the log's end or until something has to be loaded.
     pub fn step(&mut self, log: &Log) -> ReplayStep {
         loop {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use shore_broker::event::Event;
-use shore_log::storage::{FileName, ReadRange};
+use shore_log::storage::{FileName, ReadRange, StoreOp, StoreRequest, Token};
+use shore_wire::records::metadata::MetadataRecord;
 
 use crate::fetch::fetch_values;
 use crate::harness::{Disk, Server, config};
@@ -41,6 +42,37 @@ fn leader_epochs_rise_with_each_start() {
 }
 
 #[test]
+fn who_leaves_last_stays_eligible_and_comes_back_as_leader() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    server.node.observe(true);
+    server.input(shore_broker::Input::Stop);
+    assert_eq!(partition_changes(&server), [(Some(vec![]), Some(-1), Some(vec![1]), Some(vec![1]))]);
+    let mut server = server.restart();
+    server.node.observe(true);
+    server = server.crash();
+    let metadata = server.metadata(12, Some(&["t"]));
+    assert_eq!(
+        (metadata.topics[0].partitions[0].leader_id, &*metadata.topics[0].partitions[0].isr_nodes),
+        (1, &[1][..])
+    );
+}
+
+type Ids = Option<Vec<i32>>;
+
+/// The replicas in sync, the leader, the eligible replicas and the last ones known, where they changed.
+fn partition_changes(server: &Server) -> Vec<(Ids, Option<i32>, Ids, Ids)> {
+    let changes = server.events.iter().filter_map(|event| match event {
+        Event::MetadataRecord { record: MetadataRecord::PartitionChange(change) } => {
+            let change = change.clone();
+            Some((change.isr, change.leader, change.eligible_leader_replicas, change.last_known_elr))
+        }
+        _ => None,
+    });
+    changes.collect()
+}
+
+#[test]
 fn the_files_of_a_node_are_kafkas() {
     let mut server = Server::start();
     server.create_topic("t", 1, &[]);
@@ -74,6 +106,21 @@ fn a_store_of_another_cluster_is_refused_in_words() {
     let server = Server::boot(other, server.store, Disk::Works);
     assert!(!server.is_ready);
     assert!(server.log.iter().any(|line| line.contains("cluster.id=kafkashoreAAAAAAAAAAAw")), "{:?}", server.log);
+}
+
+#[test]
+fn partitions_of_another_log_directory_are_not_begun_anew() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let mut store = server.store;
+    let other = "node.id=1\ndirectory.id=BQUFBQUFBQUFBQUFBQUFBQ\nversion=1\ncluster.id=kafkashoreAAAAAAAAAAAw\n";
+    let file = FileName::new("n1/d0/meta.properties");
+    let ops = vec![StoreOp::Replace { file, bytes: Bytes::from_static(other.as_bytes()) }];
+    store.carry_out(StoreRequest::Store { token: Token(0), ops });
+    let server = Server::boot(config(), store, Disk::Works);
+    assert!(!server.is_ready);
+    let why = "t-0 is in the log directory";
+    assert!(server.log.iter().any(|line| line.contains(why)), "{:?}", server.log);
 }
 
 #[test]

@@ -4,4 +4,5 @@ mod broker;
 mod client;
 mod crash;
 mod hostile;
+mod kafka_directory;
 mod start;

@@ -13,19 +13,44 @@ use crate::codec::{DecodeError, Reader, Writer};
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetadataRecord {
     RegisterBroker(RegisterBrokerRecord),
-    UnregisterBroker { broker_id: i32, broker_epoch: i64 },
-    Topic { name: String, topic_id: Uuid },
+    UnregisterBroker {
+        broker_id: i32,
+        broker_epoch: i64,
+    },
+    Topic {
+        name: String,
+        topic_id: Uuid,
+    },
     Partition(PartitionRecord),
     Config(ConfigRecord),
     PartitionChange(PartitionChangeRecord),
-    RemoveTopic { topic_id: Uuid },
-    FeatureLevel { name: String, level: i16 },
-    ProducerIds { broker_id: i32, broker_epoch: i64, next_producer_id: i64 },
+    RemoveTopic {
+        topic_id: Uuid,
+    },
+    FeatureLevel {
+        name: String,
+        level: i16,
+    },
+    ProducerIds {
+        broker_id: i32,
+        broker_epoch: i64,
+        next_producer_id: i64,
+    },
     BrokerRegistrationChange(BrokerRegistrationChangeRecord),
     NoOp,
-    BeginTransaction { name: Option<String> },
+    BeginTransaction {
+        name: Option<String>,
+    },
     EndTransaction,
+    /// What came since the beginning of the transaction does not count.
+    AbortTransaction {
+        reason: Option<String>,
+    },
     RegisterController(RegisterControllerRecord),
+    /// Forgets the eligible leader replicas of a topic; of all topics where the name is empty.
+    ClearElr {
+        topic: String,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +119,13 @@ pub struct PartitionChangeRecord {
     pub isr: Option<Vec<i32>>,
     /// -1 is no leader.
     pub leader: Option<i32>,
+    pub replicas: Option<Vec<i32>>,
+    pub removing_replicas: Option<Vec<i32>>,
+    pub adding_replicas: Option<Vec<i32>>,
+    pub leader_recovery_state: Option<i8>,
+    pub eligible_leader_replicas: Option<Vec<i32>>,
+    pub last_known_elr: Option<Vec<i32>>,
+    pub directories: Option<Vec<Uuid>>,
 }
 
 /// One config of one resource; without a value it is removed.
@@ -131,7 +163,9 @@ const BROKER_REGISTRATION_CHANGE: u32 = 17;
 const NO_OP: u32 = 20;
 const BEGIN_TRANSACTION: u32 = 23;
 const END_TRANSACTION: u32 = 24;
+const ABORT_TRANSACTION: u32 = 25;
 const REGISTER_CONTROLLER: u32 = 27;
+const CLEAR_ELR: u32 = 28;
 
 impl MetadataRecord {
     /// The value of the record in the log.
@@ -176,7 +210,9 @@ impl MetadataRecord {
             Self::NoOp => (NO_OP, 0),
             Self::BeginTransaction { .. } => (BEGIN_TRANSACTION, 0),
             Self::EndTransaction => (END_TRANSACTION, 0),
+            Self::AbortTransaction { .. } => (ABORT_TRANSACTION, 0),
             Self::RegisterController(_) => (REGISTER_CONTROLLER, 0),
+            Self::ClearElr { .. } => (CLEAR_ELR, 0),
         }
     }
 
@@ -205,11 +241,20 @@ impl MetadataRecord {
                 writer.i32(change.partition);
                 writer.uuid(change.topic_id);
                 let mut fields = Tagged::default();
-                if let Some(isr) = &change.isr {
-                    fields.add(0, |writer| write_ids(isr, writer));
-                }
+                fields.add_ids(0, change.isr.as_deref());
                 if let Some(leader) = change.leader {
                     fields.add(1, |writer| writer.i32(leader));
+                }
+                fields.add_ids(2, change.replicas.as_deref());
+                fields.add_ids(3, change.removing_replicas.as_deref());
+                fields.add_ids(4, change.adding_replicas.as_deref());
+                if let Some(state) = change.leader_recovery_state {
+                    fields.add(5, |writer| writer.i8(state));
+                }
+                fields.add_ids(6, change.eligible_leader_replicas.as_deref());
+                fields.add_ids(7, change.last_known_elr.as_deref());
+                if let Some(directories) = &change.directories {
+                    fields.add(8, |writer| write_uuids(directories, writer));
                 }
                 fields.write(writer);
             }
@@ -240,12 +285,16 @@ impl MetadataRecord {
                 fields.write(writer);
             }
             Self::NoOp | Self::EndTransaction => writer.no_tagged_fields(),
-            Self::BeginTransaction { name } => {
+            Self::BeginTransaction { name: text } | Self::AbortTransaction { reason: text } => {
                 let mut fields = Tagged::default();
-                if let Some(name) = name {
-                    fields.add(0, |writer| writer.compact_string(name));
+                if let Some(text) = text {
+                    fields.add(0, |writer| writer.compact_string(text));
                 }
                 fields.write(writer);
+            }
+            Self::ClearElr { topic } => {
+                writer.compact_string(topic);
+                writer.no_tagged_fields();
             }
             Self::RegisterController(record) => {
                 writer.i32(record.controller_id);
@@ -292,11 +341,8 @@ fn write_partition(record: &PartitionRecord, writer: &mut Writer) {
     if record.leader_recovery_state != 0 {
         fields.add(0, |writer| writer.i8(record.leader_recovery_state));
     }
-    for (tag, ids) in [(1, &record.eligible_leader_replicas), (2, &record.last_known_elr)] {
-        if let Some(ids) = ids {
-            fields.add(tag, |writer| write_ids(ids, writer));
-        }
-    }
+    fields.add_ids(1, record.eligible_leader_replicas.as_deref());
+    fields.add_ids(2, record.last_known_elr.as_deref());
     fields.write(writer);
 }
 
@@ -309,6 +355,12 @@ impl Tagged {
         let mut writer = Writer::new();
         write(&mut writer);
         self.0.push((tag, writer.into_vec()));
+    }
+
+    fn add_ids(&mut self, tag: u32, ids: Option<&[i32]>) {
+        if let Some(ids) = ids {
+            self.add(tag, |writer| write_ids(ids, writer));
+        }
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -358,6 +410,13 @@ fn read(key: u32, version: u32, reader: &mut Reader<'_>) -> Result<MetadataRecor
                 match tag {
                     0 => record.isr = Some(read_ids(field)?),
                     1 => record.leader = Some(field.i32()?),
+                    2 => record.replicas = Some(read_ids(field)?),
+                    3 => record.removing_replicas = Some(read_ids(field)?),
+                    4 => record.adding_replicas = Some(read_ids(field)?),
+                    5 => record.leader_recovery_state = Some(field.i8()?),
+                    6 => record.eligible_leader_replicas = Some(read_ids(field)?),
+                    7 => record.last_known_elr = Some(read_ids(field)?),
+                    8 => record.directories = Some(read_uuids(field)?),
                     _ => return Ok(false),
                 }
                 Ok(true)
@@ -380,15 +439,19 @@ fn read(key: u32, version: u32, reader: &mut Reader<'_>) -> Result<MetadataRecor
             })?;
             return Ok(MetadataRecord::BrokerRegistrationChange(record));
         }
-        BEGIN_TRANSACTION => {
-            let mut name = None;
+        BEGIN_TRANSACTION | ABORT_TRANSACTION => {
+            let mut text = None;
             reader.tagged_fields(|tag, field| {
                 if tag == 0 {
-                    name = field.compact_nullable_string()?.map(str::to_owned);
+                    text = field.compact_nullable_string()?.map(str::to_owned);
                 }
                 Ok(tag == 0)
             })?;
-            return Ok(MetadataRecord::BeginTransaction { name });
+            return Ok(if key == BEGIN_TRANSACTION {
+                MetadataRecord::BeginTransaction { name: text }
+            } else {
+                MetadataRecord::AbortTransaction { reason: text }
+            });
         }
         UNREGISTER_BROKER => MetadataRecord::UnregisterBroker { broker_id: reader.i32()?, broker_epoch: reader.i64()? },
         TOPIC => MetadataRecord::Topic { name: reader.compact_string()?.to_owned(), topic_id: reader.uuid()? },
@@ -409,6 +472,7 @@ fn read(key: u32, version: u32, reader: &mut Reader<'_>) -> Result<MetadataRecor
         },
         NO_OP => MetadataRecord::NoOp,
         END_TRANSACTION => MetadataRecord::EndTransaction,
+        CLEAR_ELR => MetadataRecord::ClearElr { topic: reader.compact_string()?.to_owned() },
         REGISTER_CONTROLLER => {
             let controller_id = reader.i32()?;
             let incarnation_id = reader.uuid()?;
@@ -590,7 +654,23 @@ mod tests {
                 topic_id: id,
                 isr: Some(vec![1]),
                 leader: Some(-1),
+                ..PartitionChangeRecord::default()
             }),
+            MetadataRecord::PartitionChange(PartitionChangeRecord {
+                partition: 3,
+                topic_id: id,
+                replicas: Some(vec![1, 2]),
+                removing_replicas: Some(vec![2]),
+                adding_replicas: Some(vec![3]),
+                leader_recovery_state: Some(1),
+                eligible_leader_replicas: Some(vec![2]),
+                last_known_elr: Some(vec![]),
+                directories: Some(vec![id, id]),
+                ..PartitionChangeRecord::default()
+            }),
+            MetadataRecord::AbortTransaction { reason: None },
+            MetadataRecord::AbortTransaction { reason: Some("r".into()) },
+            MetadataRecord::ClearElr { topic: String::new() },
             MetadataRecord::RemoveTopic { topic_id: id },
             MetadataRecord::ProducerIds { broker_id: 1, broker_epoch: 9, next_producer_id: 1000 },
             MetadataRecord::NoOp,
