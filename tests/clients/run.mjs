@@ -16,7 +16,7 @@ const SHORE = process.env.SHORE ?? join(TARGET, 'release/shore')
 /** A client that takes longer hangs. */
 const LIMIT_MS = 180_000
 
-const JAVA = ['Life', 'LogFiles', 'Transactions', 'Tools', 'Groups', 'Application', 'Streams', 'Connect'].map(name => `${name}.java`)
+const JAVA = ['Life', 'LogFiles', 'Transactions', 'Tools', 'Groups', 'Directory', 'Application', 'Streams', 'Connect'].map(name => `${name}.java`)
 
 const CLIENTS = {
   kafkajs: {
@@ -87,6 +87,11 @@ const CLIENTS = {
       const example = join(TARGET, 'release/examples/compaction')
       return ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'LogFiles', example]]
     },
+  },
+  'java-directory': {
+    folder: 'java',
+    needs: ['java', 'javac', 'mvn'],
+    command: home => ['java', ['-cp', `${join(home, 'classes')}:${join(home, 'lib')}/*`, 'Directory', SHORE]],
   },
   'java-groups': {
     folder: 'java',
