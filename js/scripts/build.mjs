@@ -37,7 +37,7 @@ function buildCore() {
   optimise(join(glue, 'kafka_shore_bg.wasm'), join(dist, 'kafka-shore.wasm'));
 }
 
-/** What Rust's compiler assumes, and every engine that the package runs on has. */
+/** What Rust's compiler assumes and our checksum asks for (SIMD), and every engine that the package runs on has. */
 const WASM_FEATURES = [
   '--enable-bulk-memory',
   '--enable-bulk-memory-opt',
@@ -47,6 +47,7 @@ const WASM_FEATURES = [
   '--enable-nontrapping-float-to-int',
   '--enable-reference-types',
   '--enable-sign-ext',
+  '--enable-simd',
 ];
 
 /** Takes its time, so the result is kept for as long as the core does not change. */

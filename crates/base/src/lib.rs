@@ -1,5 +1,5 @@
-//! What every other crate agrees on: virtual time, seeded randomness, typed ids, and
-//! checksums where the processor has no instruction for them.
+//! What every other crate agrees on: virtual time, seeded randomness, typed ids,
+//! checksums where the processor has no instruction for them, and the fields of records.
 //!
 //! Nothing here reads a clock, draws entropy or allocates an id from the environment: a host feeds
 //! time and seeds in, so a run can be replayed from its inputs.
@@ -8,6 +8,7 @@ pub mod checksum;
 pub mod collections;
 mod id;
 mod random;
+pub mod record;
 mod time;
 
 pub use id::{ConnId, NodeId, Uuid};

@@ -4,7 +4,9 @@ mod messages;
 
 use bytes::Bytes;
 use shore_base::Wall;
-use shore_wire::batch::{self, BatchBuilder, BatchError, BatchOptions, BatchView, ControlKind, Record, TimestampType};
+use shore_wire::batch::{
+    self, BatchBuilder, BatchError, BatchOptions, BatchView, ControlKind, Record, Survey, TimestampType,
+};
 use shore_wire::compress::Codec;
 use shore_wire::error::ErrorCode;
 use shore_wire::message_set;
@@ -212,9 +214,18 @@ struct Refused {
 
 fn check_records(config: &LogConfig, view: &BatchView<'_>, partition: &str, now: Wall) -> Result<Found, AppendError> {
     let stamped = view.timestamp_type() == TimestampType::LogAppendTime;
+    let records = view.records(INFLATED_MAX).map_err(|error| unreadable(&error, partition))?;
+    if !stamped
+        && !view.is_control()
+        && let Some(survey) = records.survey()
+        && is_acceptable(config, &survey, now)
+    {
+        let Survey { highest_timestamp: max_timestamp, offsets_in_order, .. } = survey;
+        return Ok(Found { count: records.count(), max_timestamp, offsets_in_order, marker: None });
+    }
+    // Something is wrong with a record, or may be: each is looked at by itself.
     let mut found = Found { count: 0, max_timestamp: -1, offsets_in_order: true, marker: None };
     let mut refused = Refused::default();
-    let records = view.records(INFLATED_MAX).map_err(|error| unreadable(&error, partition))?;
     for record in &records {
         let record = record.map_err(|error| unreadable(&error, partition))?;
         refused.check(config, &record, found.count, stamped, partition, now);
@@ -227,6 +238,21 @@ fn check_records(config: &LogConfig, view: &BatchView<'_>, partition: &str, now:
     }
     refused.finish()?;
     Ok(found)
+}
+
+/// Whether none of the records that were surveyed would be refused.
+fn is_acceptable(config: &LogConfig, survey: &Survey, now: Wall) -> bool {
+    let in_range = |timestamp| is_in_range(config, timestamp, now);
+    (survey.every_record_has_a_key || !config.cleanup_policy.compact)
+        && (config.timestamp_type == TimestampType::LogAppendTime
+            || survey.lowest_timestamp == i64::MAX
+            || in_range(survey.lowest_timestamp) && in_range(survey.highest_timestamp))
+}
+
+/// Whether a topic whose producers stamp the records takes this timestamp.
+fn is_in_range(config: &LogConfig, timestamp: i64, now: Wall) -> bool {
+    let age = now.as_millis().saturating_sub(timestamp);
+    age <= config.timestamp_before_max_ms && age.saturating_neg() <= config.timestamp_after_max_ms
 }
 
 impl Refused {
@@ -270,11 +296,10 @@ impl Refused {
 }
 
 fn check_timestamp(config: &LogConfig, record: &Record<'_>, stamped: bool, now: Wall) -> Option<String> {
-    let (now, timestamp) = (now.as_millis(), record.timestamp);
+    let timestamp = record.timestamp;
     if config.timestamp_type == TimestampType::CreateTime && timestamp != -1 {
-        let age = now.saturating_sub(timestamp);
-        let out_of_range = age > config.timestamp_before_max_ms || age.saturating_neg() > config.timestamp_after_max_ms;
-        return out_of_range.then(|| {
+        return (!is_in_range(config, timestamp, now)).then(|| {
+            let now = now.as_millis();
             format!(
                 "Timestamp {timestamp} of message with offset {} is out of range. The timestamp should be within [{}, {}]",
                 record.offset,

@@ -27,7 +27,7 @@ use std::fmt;
 
 pub use build::{BatchBuilder, BatchOptions};
 pub use control::{ControlKind, end_transaction_marker};
-pub use records::{Header, Headers, Record, RecordIter, Records};
+pub use records::{Header, Headers, Record, RecordIter, Records, Survey};
 
 use crate::compress::{Codec, CompressError};
 use crate::crc32c::crc32c;

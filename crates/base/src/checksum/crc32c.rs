@@ -24,6 +24,7 @@ const SHORTEST: usize = 768;
 const TAIL: usize = (HISTORY + STEP).next_multiple_of(STEP);
 
 /// The checksum of everything summed up in `crc`, followed by `bytes`.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
 pub fn update(crc: u32, bytes: &[u8]) -> u32 {
     let state = !crc;
     if bytes.len() < SHORTEST {

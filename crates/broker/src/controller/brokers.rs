@@ -123,18 +123,16 @@ impl Controller {
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let timeout = self.settings.millis("broker.session.timeout.ms");
         let live = self.image.live_brokers().filter_map(|(id, _)| self.contacts.get(&id));
-        live.min().map(|&contact| contact + timeout)
+        live.min().map(|&contact| contact + self.session_timeout)
     }
 
     /// Fences brokers that were not heard of for a session's length.
     pub(super) fn expire_brokers(&mut self) {
-        let timeout = self.settings.millis("broker.session.timeout.ms");
         let expired: Vec<(i32, i64)> = self
             .image
             .live_brokers()
-            .filter(|(id, _)| self.contacts.get(id).is_some_and(|&contact| contact + timeout <= self.now))
+            .filter(|(id, _)| self.contacts.get(id).is_some_and(|&contact| contact + self.session_timeout <= self.now))
             .map(|(id, broker)| (id, broker.epoch))
             .collect();
         for (id, epoch) in expired {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shore_base::collections::BTreeMap;
-use shore_base::{Instant, Random, Uuid, Wall};
+use shore_base::{Duration, Instant, Random, Uuid, Wall};
 use shore_log::storage::StoreOp;
 use shore_log::{Log, Origin, Read};
 use shore_wire::api::ApiKey;
@@ -50,6 +50,8 @@ pub(crate) const METADATA_TOPIC_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 pub(crate) struct Controller {
     node: Arc<NodeConfig>,
     settings: Arc<Settings>,
+    /// `broker.session.timeout.ms`: every turn needs it.
+    session_timeout: Duration,
     pub now: Instant,
     pub wall: Wall,
     pub observed: bool,
@@ -123,6 +125,7 @@ impl Controller {
         let epoch = last_epoch + 1;
         let mut controller = Self {
             topic_ids: Random::stream(node.seed, &format!("topic ids of epoch {epoch}")),
+            session_timeout: settings.millis("broker.session.timeout.ms"),
             node,
             settings,
             now,

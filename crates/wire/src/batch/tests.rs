@@ -162,3 +162,47 @@ fn a_codec_named_wrongly_is_corrupt_and_not_more() {
         }
     }
 }
+
+/// The rule of a survey, record by record.
+fn surveyed(records: &Records<'_>) -> Result<Survey, BatchError> {
+    let mut survey = Survey {
+        lowest_timestamp: i64::MAX,
+        highest_timestamp: -1,
+        every_record_has_a_key: true,
+        offsets_in_order: true,
+    };
+    for (index, record) in records.iter().enumerate() {
+        let record = record?;
+        let stamped = Some(record.timestamp).filter(|&timestamp| timestamp != -1);
+        survey.lowest_timestamp = survey.lowest_timestamp.min(stamped.unwrap_or(i64::MAX));
+        survey.highest_timestamp = survey.highest_timestamp.max(record.timestamp);
+        survey.every_record_has_a_key &= record.key.is_some();
+        survey.offsets_in_order &= record.offset_delta == index as i32;
+    }
+    Ok(survey)
+}
+
+#[test]
+fn a_survey_finds_what_the_records_say_and_nothing_in_what_is_malformed() {
+    let mut gaps = BatchBuilder::new(BatchOptions::default());
+    for (delta, timestamp) in [(0, 7), (2, -1), (3, -20), (500, i64::MAX)] {
+        gaps.append_at(delta, timestamp, Some(b"key"), Some(&[0; 200]), [header("h", None)]);
+    }
+    let sound = [two_records(Codec::None), two_records(Codec::Gzip), gaps.finish().to_vec()];
+    let mut malformed = 0;
+    for sound in sound {
+        for (at, bit) in (0..sound.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1 << bit;
+            for bytes in [&sound, &bytes] {
+                let Ok(batch) = BatchView::parse(bytes) else { continue };
+                let Ok(records) = batch.records(MAX_INFLATED) else { continue };
+                if batch.timestamp_type() == TimestampType::CreateTime {
+                    malformed += usize::from(records.survey().is_none());
+                    assert_eq!(records.survey(), surveyed(&records).ok(), "bit {bit} of byte {at}");
+                }
+            }
+        }
+    }
+    assert!(malformed > 100, "{malformed}");
+}
