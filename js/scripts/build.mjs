@@ -12,6 +12,8 @@ import { brotliCompressSync, constants } from 'node:zlib';
 
 import { build as bundle } from 'esbuild';
 
+import { order } from './order.mjs';
+
 const js = fileURLToPath(new URL('..', import.meta.url));
 const root = join(js, '..');
 const dist = join(js, 'dist');
@@ -57,11 +59,13 @@ function optimise(built, optimised) {
     cpSync(built, optimised);
     return;
   }
-  const kept = join(target, 'npm-core', `${createHash('sha256').update(readFileSync(built)).digest('hex')}.wasm`);
+  const made = createHash('sha256').update(readFileSync(built)).update(readFileSync(join(js, 'scripts', 'order.mjs')));
+  const kept = join(target, 'npm-core', `${made.digest('hex')}.wasm`);
   if (!existsSync(kept)) {
     rmSync(dirname(kept), { recursive: true, force: true });
     mkdirSync(dirname(kept), { recursive: true });
     run('wasm-opt', [...WASM_FEATURES, '-O1', built, '-o', `${kept}.part`], root);
+    order(`${kept}.part`, WASM_FEATURES);
     renameSync(`${kept}.part`, kept);
   }
   cpSync(kept, optimised);

@@ -17,12 +17,6 @@ export const EXPLAINED = [
     when: (kafka, ours) => (ours ?? 0) < kafka,
   },
   {
-    name: 'ListTransactions 2',
-    fidelity: 'ListTransactions version 2',
-    request: /^ApiVersions/,
-    path: /^apiKeys\.66\.maxVersion$/,
-  },
-  {
     name: 'the listeners of voters',
     fidelity: 'DescribeQuorum says nothing of the listeners of voters',
     request: /^DescribeQuorum/,

@@ -48,6 +48,13 @@ const UNORDERED = {
   'ListTransactions.transactionStates': 'transactionalId',
   'DescribeLogDirs.results.topics': 'name',
   'DescribeLogDirs.results.topics.partitions': 'partitionIndex',
+  'AlterReplicaLogDirs.results': 'topicName',
+  'AlterReplicaLogDirs.results.partitions': 'partitionIndex',
+  'AlterClientQuotas.entries': 'entity',
+  'AlterClientQuotas.entries.entity': 'entityType',
+  'DescribeClientQuotas.entries': 'entity',
+  'DescribeClientQuotas.entries.entity': 'entityType',
+  'DescribeClientQuotas.entries.values': 'key',
   'OffsetFetch.topics': 'name',
   'OffsetFetch.groups.topics': 'name',
 }
@@ -146,6 +153,7 @@ export class Normal {
   order(value) {
     if (typeof value === 'number') return String(value).padStart(12, '0')
     if (Buffer.isBuffer(value)) return value.toString('hex')
+    if (Array.isArray(value)) return value.map(item => JSON.stringify(item)).sort().join('\0')
     return this.labels.get(value) ?? String(value ?? '').replace(UUID_IN_TEXT, uuid => this.labels.get(uuid) ?? '')
   }
 

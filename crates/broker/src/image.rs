@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use shore_base::Uuid;
-use shore_base::collections::BTreeMap;
-use shore_wire::records::metadata::{EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord};
+use shore_base::collections::{BTreeMap, sort_by};
+use shore_wire::records::metadata::{
+    ClientQuotaRecord, EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
+};
 
 use crate::config::alter::{BROKER, TOPIC};
 use crate::config::{ConfigMap, Dynamic};
@@ -21,10 +23,16 @@ pub(crate) struct MetadataImage {
     names: BTreeMap<Arc<str>, Uuid>,
     /// By resource type and name.
     configs: BTreeMap<(i8, String), ConfigMap>,
+    /// What an entity may use, by Kafka's name for it.
+    pub quotas: BTreeMap<(QuotaEntity, String), f64>,
     pub next_producer_id: i64,
     /// What an abort goes back to, while there is a transaction of the controller.
     before: Option<Box<Self>>,
 }
+
+/// Whom a quota is about: kinds (`client-id`, `user`, `ip`) in their order, each with a name or, without one, as the
+/// default of its kind.
+pub(crate) type QuotaEntity = Vec<(String, Option<String>)>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerRegistration {
@@ -137,6 +145,15 @@ impl MetadataImage {
             MetadataRecord::FeatureLevel { name, level } => {
                 self.features.insert(name.clone(), *level);
             }
+            MetadataRecord::ClientQuota(ClientQuotaRecord { entity, key, value }) => {
+                let mut entity = entity.clone();
+                sort_by(&mut entity, Ord::cmp);
+                let key = (entity, key.clone());
+                match value {
+                    Some(value) => self.quotas.insert(key, *value),
+                    None => self.quotas.remove(&key),
+                };
+            }
             MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
             MetadataRecord::ClearElr { topic: name } => {
                 for topic in self.topics.values_mut().filter(|topic| name.is_empty() || *topic.name == **name) {
@@ -155,6 +172,11 @@ impl MetadataImage {
             }
             MetadataRecord::NoOp | MetadataRecord::RegisterController(_) => {}
         }
+    }
+
+    /// The level that a feature is at; 0 is one that is not in use.
+    pub fn feature(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
     }
 
     pub fn topic_id(&self, name: &str) -> Option<Uuid> {

@@ -27,10 +27,12 @@ mod k26_end_txn;
 mod k27_write_txn_markers;
 pub(crate) mod k28_txn_offset_commit;
 mod k32_describe_configs;
+mod k34_alter_replica_log_dirs;
 mod k35_describe_log_dirs;
 pub(crate) mod k42_delete_groups;
 mod k44_incremental_alter_configs;
 pub(crate) mod k47_offset_delete;
+mod k48_describe_client_quotas;
 mod k60_describe_cluster;
 mod k61_describe_producers;
 mod k74_list_config_resources;
@@ -56,8 +58,9 @@ use shore_wire::api::{ApiKey, Versions};
 use shore_wire::codec::DecodeError;
 use shore_wire::frame::{self, Frame};
 use shore_wire::messages::{
-    self, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest, DescribeQuorumRequest,
-    ElectLeadersRequest, KafkaRequest, KafkaResponse, ListPartitionReassignmentsRequest, StrBytes,
+    self, AlterClientQuotasRequest, AlterPartitionReassignmentsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DescribeQuorumRequest, ElectLeadersRequest, KafkaRequest, KafkaResponse, ListPartitionReassignmentsRequest,
+    StrBytes, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 
 use crate::broker::Broker;
@@ -213,6 +216,7 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::DeleteAcls, 0, 3, security::delete_acls),
     api(ApiKey::DescribeConfigs, 0, 4, k32_describe_configs::handle),
     api(ApiKey::AlterConfigs, 0, 2, k44_incremental_alter_configs::handle_legacy),
+    api(ApiKey::AlterReplicaLogDirs, 0, 2, k34_alter_replica_log_dirs::handle),
     api(ApiKey::DescribeLogDirs, 0, 5, k35_describe_log_dirs::handle),
     api(ApiKey::SaslAuthenticate, 0, 2, security::sasl_authenticate),
     api(ApiKey::CreatePartitions, 0, 3, forward::<CreatePartitionsRequest>),
@@ -238,10 +242,14 @@ pub(crate) const APIS: &[Api] = &[
         });
         Ok(Served::Parked)
     }),
+    api(ApiKey::DescribeClientQuotas, 0, 1, k48_describe_client_quotas::handle),
+    api(ApiKey::AlterClientQuotas, 0, 1, forward::<AlterClientQuotasRequest>),
     api(ApiKey::DescribeUserScramCredentials, 0, 0, security::describe_scram_credentials),
     api(ApiKey::DescribeQuorum, 0, 2, forward::<DescribeQuorumRequest>),
+    api(ApiKey::UpdateFeatures, 0, 2, forward::<UpdateFeaturesRequest>),
     api(ApiKey::DescribeCluster, 0, 2, k60_describe_cluster::handle),
     api(ApiKey::DescribeProducers, 0, 0, k61_describe_producers::handle),
+    api(ApiKey::UnregisterBroker, 0, 0, forward::<UnregisterBrokerRequest>),
     api(ApiKey::DescribeTransactions, 0, 0, |broker, ctx, body| {
         let request: messages::DescribeTransactionsRequest = ctx.decode(body)?;
         let mut response = messages::DescribeTransactionsResponse::default();
@@ -249,7 +257,7 @@ pub(crate) const APIS: &[Api] = &[
             request.transactional_ids.iter().map(|id| broker.transactions.describe(id)).collect();
         Ok(Served::Answer(ctx.respond(&response)))
     }),
-    api(ApiKey::ListTransactions, 0, 1, |broker, ctx, body| {
+    api(ApiKey::ListTransactions, 0, 2, |broker, ctx, body| {
         let request = ctx.decode(body)?;
         Ok(Served::Answer(ctx.respond(&broker.transactions.list(broker.wall, &request))))
     }),

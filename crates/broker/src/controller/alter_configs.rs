@@ -11,6 +11,7 @@ use super::{Call, Controller, NOT_STORED, Refusal, told};
 use crate::api::text;
 use crate::config::alter::{Alteration, BROKER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::config::{check_client_metrics, check_group_configs, check_topic_configs};
+use crate::features::ELIGIBLE_LEADER_REPLICAS;
 use crate::topic_name;
 
 /// The longest value that a config may have.
@@ -70,7 +71,10 @@ impl Controller {
         let outcome = alteration.outcome(&configs).map_err(invalid)?;
         let mut records = Vec::new();
         for (name, value) in outcome {
-            check_change(resource_type, resource_name, &name, value.as_deref()).map_err(invalid)?;
+            if resource_type == BROKER && self.image.feature(ELIGIBLE_LEADER_REPLICAS) > 0 {
+                check_min_insync_replicas(resource_name, &name, value.as_deref()).map_err(invalid)?;
+            }
+            check_length(value.as_deref()).map_err(invalid)?;
             let known = match &value {
                 Some(value) => configs.insert(name.clone(), value.clone()),
                 None => configs.remove(&name),
@@ -126,16 +130,18 @@ impl Controller {
     }
 }
 
-/// What no resource may do: eligible leader replicas need their minimum of replicas in sync in one place.
-fn check_change(resource_type: i8, resource_name: &str, name: &str, value: Option<&str>) -> Result<(), String> {
-    if resource_type == BROKER && name == "min.insync.replicas" {
-        if !resource_name.is_empty() {
-            return Err("Broker-level min.insync.replicas cannot be altered while ELR is enabled.".to_owned());
-        }
-        if value.is_none() {
-            return Err("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.".to_owned());
-        }
-    }
+/// Eligible leader replicas need the minimum of replicas in sync of all brokers in one place.
+fn check_min_insync_replicas(broker: &str, name: &str, value: Option<&str>) -> Result<(), String> {
+    let why = match value {
+        _ if name != "min.insync.replicas" => return Ok(()),
+        _ if !broker.is_empty() => "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
+        None => "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.",
+        Some(_) => return Ok(()),
+    };
+    Err(why.to_owned())
+}
+
+fn check_length(value: Option<&str>) -> Result<(), String> {
     if value.is_some_and(|value| value.encode_utf16().count() > LONGEST_VALUE) {
         return Err(format!(
             "The configuration value cannot be added because it exceeds the maximum value size of {LONGEST_VALUE} bytes."

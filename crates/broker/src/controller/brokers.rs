@@ -4,6 +4,7 @@ use shore_base::{Instant, Uuid};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
 use shore_wire::records::metadata::{
     BrokerRegistrationChangeRecord, EndPoint, MetadataRecord, PartitionChangeRecord, RegisterBrokerRecord,
@@ -11,7 +12,7 @@ use shore_wire::records::metadata::{
 };
 
 use super::{Call, Controller, NOT_STORED};
-use crate::api::from_wire;
+use crate::api::{from_wire, text};
 
 impl Controller {
     /// A broker's first word. It stays fenced until it has caught up with its own registration.
@@ -72,6 +73,25 @@ impl Controller {
         let mut failed = BrokerHeartbeatResponse::default();
         failed.error_code = NOT_STORED.code();
         failed.is_fenced = true;
+        self.respond_when_committed(call, &response, &failed);
+    }
+
+    /// Strikes a broker off. One that runs finds out with its next heartbeat, and registers again.
+    pub(super) fn unregister_broker(&mut self, call: Call, request: &UnregisterBrokerRequest) {
+        let id = request.broker_id;
+        let mut response = UnregisterBrokerResponse::default();
+        let Some(epoch) = self.image.brokers.get(&id).map(|broker| broker.epoch) else {
+            response.error_code = ErrorCode::BrokerIdNotRegistered.code();
+            response.error_message = Some(text(&format!("Broker ID {id} is not currently registered")));
+            return self.respond(call, &response);
+        };
+        let mut records = self.leadership_records(id, -1);
+        records.push(MetadataRecord::UnregisterBroker { broker_id: id, broker_epoch: epoch });
+        self.propose(&records);
+        response.error_message = None;
+        let mut failed = UnregisterBrokerResponse::default();
+        failed.error_code = NOT_STORED.code();
+        failed.error_message = Some(text(NOT_STORED.message()));
         self.respond_when_committed(call, &response, &failed);
     }
 

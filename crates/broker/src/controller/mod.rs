@@ -14,6 +14,8 @@ mod fetch;
 mod placement;
 mod producer_ids;
 mod quorum;
+mod quotas;
+mod update_features;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -298,6 +300,9 @@ impl Controller {
                 self.list_reassignments(call, frame::decode_request(body, version)?);
             }
             Some(ApiKey::DescribeQuorum) => self.describe_quorum(call, frame::decode_request(body, version)?),
+            Some(ApiKey::UpdateFeatures) => self.update_features(call, frame::decode_request(body, version)?),
+            Some(ApiKey::UnregisterBroker) => self.unregister_broker(call, &frame::decode_request(body, version)?),
+            Some(ApiKey::AlterClientQuotas) => self.alter_client_quotas(call, frame::decode_request(body, version)?),
             Some(ApiKey::BrokerRegistration) => self.register_broker(call, frame::decode_request(body, version)?),
             Some(ApiKey::BrokerHeartbeat) => self.broker_heartbeat(call, frame::decode_request(body, version)?),
             Some(ApiKey::AllocateProducerIds) => {

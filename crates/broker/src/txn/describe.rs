@@ -8,6 +8,7 @@ use shore_wire::messages::list_transactions_response::TransactionState as Listed
 use shore_wire::messages::{ListTransactionsRequest, ListTransactionsResponse, StrBytes};
 
 use super::coordinator::TxnCoordinator;
+use super::pattern::{Invalid, Pattern};
 use super::state::TransactionState;
 
 impl TxnCoordinator {
@@ -48,6 +49,16 @@ impl TxnCoordinator {
             response.error_code = ErrorCode::CoordinatorLoadInProgress.code();
             return response;
         }
+        let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+            None => None,
+            Some(pattern) => match Pattern::compile(pattern) {
+                Ok(pattern) => Some(pattern),
+                Err(Invalid) => {
+                    response.error_code = ErrorCode::InvalidRegularExpression.code();
+                    return response;
+                }
+            },
+        };
         let mut states = BTreeSet::new();
         for name in &request.state_filters {
             match TransactionState::from_name(name) {
@@ -62,7 +73,8 @@ impl TxnCoordinator {
             let is_wanted = (request.producer_id_filters.is_empty()
                 || request.producer_id_filters.contains(&metadata.producer_id))
                 && (request.state_filters.is_empty() || states.contains(&metadata.state))
-                && (request.duration_filter < 0 || age > request.duration_filter);
+                && (request.duration_filter < 0 || age > request.duration_filter)
+                && pattern.as_ref().is_none_or(|pattern| pattern.matches(id));
             if is_wanted {
                 let mut listed = Listed::default();
                 listed.transactional_id = StrBytes::from(&**id);

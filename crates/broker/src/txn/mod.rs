@@ -33,6 +33,7 @@ mod expire;
 mod init;
 mod markers;
 mod metadata;
+mod pattern;
 mod shard;
 mod state;
 mod view;

@@ -84,6 +84,11 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::DescribeQuorum => least!(DescribeQuorumRequest),
         ApiKey::DeleteRecords => least!(DeleteRecordsRequest),
         ApiKey::ListConfigResources => least!(ListConfigResourcesRequest),
+        ApiKey::AlterReplicaLogDirs => least!(AlterReplicaLogDirsRequest),
+        ApiKey::DescribeClientQuotas => least!(DescribeClientQuotasRequest),
+        ApiKey::AlterClientQuotas => least!(AlterClientQuotasRequest),
+        ApiKey::UpdateFeatures => least!(UpdateFeaturesRequest),
+        ApiKey::UnregisterBroker => least!(UnregisterBrokerRequest),
         api => panic!("{api} is advertised and not tested"),
     }
 }

@@ -206,3 +206,14 @@ fn before_version_3_no_limit_gives_way_to_the_first_batch() {
         assert_eq!((error, messages(&set).count()), (0, count), "v{version}");
     }
 }
+
+#[test]
+fn replicas_are_moved_nowhere_in_version_0_either() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, &[]);
+    let body = [&[0, 0, 0, 1, 0, 1][..], b"/", &[0, 0, 0, 1, 0, 1], b"t", &[0, 0, 0, 1, 0, 0, 0, 0]].concat();
+    let answer = ask(&mut server, 34, 0, &body);
+    let error = ErrorCode::LogDirNotFound.code() as u8;
+    let expected = [&[0, 0, 0, 0, 0, 0, 0, 1, 0, 1][..], b"t", &[0, 0, 0, 1, 0, 0, 0, 0, 0, error]].concat();
+    assert_eq!(&answer[..], expected);
+}

@@ -2,6 +2,7 @@
 
 mod apis;
 mod cleaner;
+mod cluster;
 mod configs;
 mod controller;
 mod dropped;
@@ -10,6 +11,7 @@ mod groups;
 mod harness;
 mod parked;
 mod produce;
+mod quotas;
 mod restart;
 mod topics;
 mod transactions;

@@ -31,6 +31,7 @@ pub enum MetadataRecord {
         name: String,
         level: i16,
     },
+    ClientQuota(ClientQuotaRecord),
     ProducerIds {
         broker_id: i32,
         broker_epoch: i64,
@@ -138,6 +139,16 @@ pub struct ConfigRecord {
     pub value: Option<String>,
 }
 
+/// One quota of one entity, set or, without a value, removed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientQuotaRecord {
+    /// Kinds (`user`, `client-id`, `ip`) with a name, or without one for what is true of all that have no quota of
+    /// their own.
+    pub entity: Vec<(String, Option<String>)>,
+    pub key: String,
+    pub value: Option<f64>,
+}
+
 /// What changed of a broker's registration: 0 is no change, 1 and -1 set and clear.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BrokerRegistrationChangeRecord {
@@ -158,6 +169,7 @@ const CONFIG: u32 = 4;
 const PARTITION_CHANGE: u32 = 5;
 const REMOVE_TOPIC: u32 = 9;
 const FEATURE_LEVEL: u32 = 12;
+const CLIENT_QUOTA: u32 = 14;
 const PRODUCER_IDS: u32 = 15;
 const BROKER_REGISTRATION_CHANGE: u32 = 17;
 const NO_OP: u32 = 20;
@@ -202,6 +214,7 @@ impl MetadataRecord {
             Self::PartitionChange(_) => (PARTITION_CHANGE, 2),
             Self::RemoveTopic { .. } => (REMOVE_TOPIC, 0),
             Self::FeatureLevel { .. } => (FEATURE_LEVEL, 0),
+            Self::ClientQuota(_) => (CLIENT_QUOTA, 0),
             Self::ProducerIds { .. } => (PRODUCER_IDS, 0),
             // The controller takes the lowest version that can say it.
             Self::BrokerRegistrationChange(change) => {
@@ -265,6 +278,17 @@ impl MetadataRecord {
             Self::FeatureLevel { name, level } => {
                 writer.compact_string(name);
                 writer.i16(*level);
+                writer.no_tagged_fields();
+            }
+            Self::ClientQuota(record) => {
+                writer.compact_array(&record.entity, |writer, (kind, name)| {
+                    writer.compact_string(kind);
+                    writer.compact_nullable_string(name.as_deref());
+                    writer.no_tagged_fields();
+                });
+                writer.compact_string(&record.key);
+                writer.i64(record.value.unwrap_or_default().to_bits().cast_signed());
+                writer.bool(record.value.is_none());
                 writer.no_tagged_fields();
             }
             Self::ProducerIds { broker_id, broker_epoch, next_producer_id } => {
@@ -464,6 +488,18 @@ fn read(key: u32, version: u32, reader: &mut Reader<'_>) -> Result<MetadataRecor
         REMOVE_TOPIC => MetadataRecord::RemoveTopic { topic_id: reader.uuid()? },
         FEATURE_LEVEL => {
             MetadataRecord::FeatureLevel { name: reader.compact_string()?.to_owned(), level: reader.i16()? }
+        }
+        CLIENT_QUOTA => {
+            let entity = reader.compact_array(|reader| {
+                let kind = reader.compact_string()?.to_owned();
+                let name = reader.compact_nullable_string()?.map(str::to_owned);
+                reader.skip_tagged_fields()?;
+                Ok((kind, name))
+            })?;
+            let key = reader.compact_string()?.to_owned();
+            let value = f64::from_bits(reader.i64()?.cast_unsigned());
+            let value = (!reader.bool()?).then_some(value);
+            MetadataRecord::ClientQuota(ClientQuotaRecord { entity, key, value })
         }
         PRODUCER_IDS => MetadataRecord::ProducerIds {
             broker_id: reader.i32()?,
@@ -672,6 +708,12 @@ mod tests {
             MetadataRecord::AbortTransaction { reason: Some("r".into()) },
             MetadataRecord::ClearElr { topic: String::new() },
             MetadataRecord::RemoveTopic { topic_id: id },
+            MetadataRecord::ClientQuota(ClientQuotaRecord {
+                entity: vec![("client-id".into(), None), ("user".into(), Some("alice".into()))],
+                key: "producer_byte_rate".into(),
+                value: Some(1000.0),
+            }),
+            MetadataRecord::ClientQuota(ClientQuotaRecord { key: "k".into(), ..ClientQuotaRecord::default() }),
             MetadataRecord::ProducerIds { broker_id: 1, broker_epoch: 9, next_producer_id: 1000 },
             MetadataRecord::NoOp,
             MetadataRecord::RegisterController(RegisterControllerRecord {
