@@ -109,10 +109,12 @@ pub fn decode_request_head(frame: &Bytes) -> Result<(RequestHead, Bytes), Decode
     Ok((RequestHead { api_key, api_version, correlation_id, client_id }, body))
 }
 
-/// Reads a request's body and refuses bytes after its end. The version may be one that Apache Kafka 4 dropped.
+/// Reads a request's body. What comes after its end is ignored, as by Apache Kafka: librdkafka asks for the metadata of
+/// all topics with an array length of four bytes where one is due. The version may be one that Apache Kafka 4 dropped.
 pub fn decode_request<M: KafkaRequest>(body: Bytes, version: i16) -> Result<M, DecodeError> {
     let api = M::API_KEY.value();
-    decode_message(dropped::rewrite_request(api, version, body)?, dropped::kept_version(api, version))
+    let mut decoder = decoder(dropped::rewrite_request(api, version, body)?)?;
+    Ok(M::decode(&mut decoder, ApiVersion::new(dropped::kept_version(api, version)))?)
 }
 
 /// Writes a request with its head.

@@ -98,7 +98,9 @@ fn compare_request<M: KafkaRequest + PartialEq + std::fmt::Debug>(
     let (head, body) = decode_request_head(&theirs.freeze()).expect(&place);
     assert_eq!((head.api_key, head.api_version, head.correlation_id), (api.key(), version, 5), "{place}");
     assert_eq!(head.client_id.as_deref(), Some("client"), "{place}");
+    let longer = Bytes::from([&body[..], &[1]].concat());
     assert_eq!(decode_request::<M>(body, version).as_ref(), Ok(request), "{place}");
+    assert_eq!(decode_request::<M>(longer, version).as_ref(), Ok(request), "{place}: what follows is ignored");
 }
 
 fn compare_response<M: KafkaResponse + PartialEq + std::fmt::Debug>(
