@@ -168,8 +168,12 @@ impl Checker {
                 self.consumed(at, actor, (topic.clone(), *partition), records);
             }
             ActorEvent::Assigned { generation, partitions } => self.assigned(at, actor, *generation, partitions),
-            ActorEvent::Revoked { .. } | ActorEvent::Lost { .. } => {
-                self.members.remove(&actor);
+            ActorEvent::Revoked { partitions } | ActorEvent::Lost { partitions } => {
+                let member = self.members.entry(actor).or_default();
+                for place in partitions {
+                    member.assigned.remove(place);
+                    member.next.remove(place);
+                }
             }
             ActorEvent::Gone => {
                 self.members.remove(&actor);
@@ -254,7 +258,8 @@ impl Checker {
         let group = self.groups.get(&name).cloned().unwrap_or_default();
         let member = self.members.entry(actor).or_default();
         member.assigned = partitions.iter().cloned().collect();
-        member.next.clear();
+        // What a cooperative member keeps it goes on with.
+        member.next.retain(|place, _| partitions.contains(place));
         for place in partitions {
             let owners = self.owners.entry((group.clone(), generation)).or_default();
             let other = owners.insert(place.clone(), actor).filter(|other| *other != actor);

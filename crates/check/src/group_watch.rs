@@ -25,6 +25,8 @@ pub(crate) struct GroupWatch {
     /// How many partitions of a topic a group was seen to have.
     partitions: BTreeMap<(String, String), i32>,
     offsets: BTreeMap<Spot, Offset>,
+    /// Generations of cooperative groups in which something changes hands, and since when.
+    settling: BTreeMap<String, (i32, Instant)>,
 }
 
 /// When a member was heard of.
@@ -48,6 +50,8 @@ struct Offset {
 
 /// Between two looks at a node, and until its store has taken what is to go.
 const SLACK: Duration = Duration::from_secs(2);
+/// In which a cooperative member that gave something back has joined again, or was let go.
+const TIME_TO_SETTLE: Duration = Duration::from_secs(60);
 
 impl Default for GroupWatch {
     fn default() -> Self {
@@ -59,6 +63,7 @@ impl Default for GroupWatch {
             since: BTreeMap::new(),
             partitions: BTreeMap::new(),
             offsets: BTreeMap::new(),
+            settling: BTreeMap::new(),
         }
     }
 }
@@ -155,7 +160,7 @@ impl GroupWatch {
                 broken.extend(self.kept(now, &group.group, member));
             }
             if group.state == StateName::Stable && !group.members.is_empty() {
-                broken.extend(self.assigned(group));
+                broken.extend(self.assigned(now, group));
             }
         }
         // A node cannot let offsets go while its disk does not take that.
@@ -182,8 +187,9 @@ impl GroupWatch {
 
     /// 32: who is in the group has everything between them, nobody has what another has, and the shares are
     /// even where the assignor says so.
-    fn assigned(&mut self, group: &GroupView) -> Vec<Broken> {
+    fn assigned(&mut self, now: Instant, group: &GroupView) -> Vec<Broken> {
         let mut broken = Vec::new();
+        let mut unsettled = Vec::new();
         let mut owners: BTreeMap<(&str, i32), &str> = BTreeMap::new();
         for member in &group.members {
             for (topic, partition) in &member.assignment {
@@ -201,7 +207,7 @@ impl GroupWatch {
             for partition in (0..count).filter(|partition| !owners.contains_key(&(topic, *partition))) {
                 let what =
                     format!("nobody in {} has {topic}-{partition} in generation {}", group.group, group.generation);
-                broken.push(("32: all that is subscribed is assigned", what));
+                unsettled.push(("32: all that is subscribed is assigned", what));
             }
         }
         let is_even = matches!(group.protocol.as_deref(), Some("roundrobin" | "sticky" | "cooperative-sticky"));
@@ -210,8 +216,19 @@ impl GroupWatch {
         let (least, most) = (shares.clone().min().unwrap_or(0), shares.max().unwrap_or(0));
         if is_even && alike && most > least + 1 {
             let what = format!("{} shares {least} to {most} in generation {}", group.group, group.generation);
-            broken.push(("32: shares are even", what));
+            unsettled.push(("32: shares are even", what));
         }
+        // What changes hands between cooperative members is nobody's until it was given back.
+        let settles = group.protocol.as_deref() == Some("cooperative-sticky") && !unsettled.is_empty();
+        let known = self.settling.remove(&*group.group).filter(|(generation, _)| *generation == group.generation);
+        if settles {
+            let (generation, since) = known.unwrap_or((group.generation, now));
+            self.settling.insert(group.group.to_string(), (generation, since));
+            if now.since(since) < TIME_TO_SETTLE {
+                return broken;
+            }
+        }
+        broken.append(&mut unsettled);
         broken
     }
 

@@ -175,11 +175,11 @@ impl Run {
             let later = Duration::from_millis(self.random.below(2_000));
             self.world.act_at(Instant::ZERO + later, Action::AddProducer(spec));
         }
-        let assignor = [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky][self.random.below(3) as usize];
+        let assignor = Assignor::ALL[self.random.below(4) as usize];
         for name in ["one", "two", "three"] {
             let spec = ConsumerSpec {
                 records_per_second: [0, 50, 400][self.random.below(3) as usize],
-                assignor,
+                assignors: vec![assignor],
                 auto_commit: Some(Duration::from_millis(200 + self.random.below(2_000))),
                 session_timeout: Duration::from_secs(6 + self.random.below(10)),
                 ..ConsumerSpec::new(name, "readers", TOPIC)

@@ -228,7 +228,8 @@ pub struct ConsumerSpec {
     pub topics: Vec<String>,
     /// Records its owner gets through in a second; 0 for any number.
     pub records_per_second: u64,
-    pub assignor: Assignor,
+    /// `partition.assignment.strategy`, the preferred first.
+    pub assignors: Vec<Assignor>,
     pub reset: OffsetReset,
     pub isolation: Isolation,
     /// Commits on its own every so often; or only on [`Action::Commit`].
@@ -245,7 +246,7 @@ impl ConsumerSpec {
             group: group.into(),
             topics: vec![topic.into()],
             records_per_second: 0,
-            assignor: Assignor::Range,
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
             reset: OffsetReset::Earliest,
             isolation: Isolation::ReadUncommitted,
             auto_commit: Some(Duration::from_secs(5)),

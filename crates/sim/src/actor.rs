@@ -370,7 +370,7 @@ impl ConsumerActor {
             isolation: spec.isolation,
             auto_commit: spec.auto_commit,
             session_timeout: spec.session_timeout,
-            assignors: vec![spec.assignor],
+            assignors: spec.assignors.clone(),
             max_poll_records,
             ..ConsumerConfig::default()
         });

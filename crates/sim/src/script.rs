@@ -248,7 +248,7 @@ fn parse_consumer(f: &mut Fields) -> Result<ConsumerSpec, String> {
     let mut spec = ConsumerSpec::new(f.need::<String>("name", text)?, f.need::<String>("group", text)?, "");
     spec.topics = topics.split(',').map(str::to_owned).collect();
     f.set("pace", number, &mut spec.records_per_second)?;
-    f.set("assignor", assignor, &mut spec.assignor)?;
+    f.set("assignors", assignors, &mut spec.assignors)?;
     f.set("reset", reset, &mut spec.reset)?;
     f.set("isolation", isolation, &mut spec.isolation)?;
     f.set("auto-commit", optional_duration, &mut spec.auto_commit)?;
@@ -311,12 +311,12 @@ impl fmt::Display for Action {
             Self::AddConsumer(spec) => {
                 write!(
                     f,
-                    "add-consumer name={} group={} topics={} pace={} assignor={} reset={} isolation={} auto-commit=",
+                    "add-consumer name={} group={} topics={} pace={} assignors={} reset={} isolation={} auto-commit=",
                     Quoted(&spec.name),
                     Quoted(&spec.group),
                     Quoted(&spec.topics.join(",")),
                     spec.records_per_second,
-                    spec.assignor,
+                    spec.assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(","),
                     spec.reset,
                     spec.isolation
                 )?;
@@ -607,10 +607,12 @@ fn codec(value: &str) -> Result<Codec, String> {
     found.ok_or_else(|| format!("\"{value}\" is not none, gzip, snappy, lz4 or zstd"))
 }
 
-fn assignor(value: &str) -> Result<Assignor, String> {
-    let assignors = [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky];
-    let found = assignors.into_iter().find(|assignor| assignor.name() == value);
-    found.ok_or_else(|| format!("\"{value}\" is not range, roundrobin or sticky"))
+fn assignors(value: &str) -> Result<Vec<Assignor>, String> {
+    let named = |name: &str| {
+        let known = || Assignor::ALL.map(Assignor::name).join(", ");
+        Assignor::from_name(name).ok_or_else(|| format!("\"{name}\" is not one of {}", known()))
+    };
+    value.split(',').map(named).collect()
 }
 
 fn reset(value: &str) -> Result<OffsetReset, String> {
@@ -654,7 +656,7 @@ mod tests {
             "create-partitions topic=orders total=6",
             "delete-records topic=orders partition=1 offset=12",
             "add-producer name=shop topic=orders rate=2.5 generator=orders keys=20 limit=100 acks=all idempotence=true linger=5ms batch=16384 compression=none",
-            "add-consumer name=a group=g topics=x,y pace=50 assignor=sticky reset=earliest isolation=read_committed auto-commit=off session-timeout=45s instance=i1",
+            "add-consumer name=a group=g topics=x,y pace=50 assignors=range,cooperative-sticky reset=earliest isolation=read_committed auto-commit=off session-timeout=45s instance=i1",
             "add-producer name=bank topic=orders rate=1 generator=orders keys=20 acks=all idempotence=true linger=5ms batch=16384 compression=none transactional-id=bank-1 transaction-records=5 transaction-aborts=20% transaction-timeout=60s",
             "add-copier name=c group=g from=x to=y transactional-id=c-1 transaction-records=50 transaction-aborts=0% transaction-timeout=10s pace=100 session-timeout=45s",
             "set-rate actor=shop rate=0.001",
@@ -705,6 +707,7 @@ mod tests {
             ("send topic=x value=\"open", "a quote is not closed"),
             ("add-producer name=a topic=x acks=2", "is not all, 1 or 0"),
             ("set-latency latency=5", "is not a time"),
+            ("add-consumer name=a group=g topics=x assignors=range,best", "\"best\" is not one of range, roundrobin,"),
             ("add-producer name=a topic=x transaction-records=5", "has no transaction-records="),
             ("add-copier name=a group=g from=x to=y transaction-aborts=101%", "is not a share such as 20%"),
             ("alter-configs topic=x reset=a,,b", "reset=a,,b: it is empty"),

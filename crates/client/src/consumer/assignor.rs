@@ -1,4 +1,4 @@
-//! Who reads which partition: Kafka's range, round-robin and sticky assignors, eager.
+//! Who reads which partition: Kafka's range, round-robin, sticky and cooperative sticky assignors.
 
 mod sticky;
 
@@ -14,20 +14,31 @@ pub enum Assignor {
     Range,
     RoundRobin,
     Sticky,
+    /// As sticky, for members that keep what they have while they join: what changes hands is given to nobody until
+    /// it was given back.
+    CooperativeSticky,
 }
 
 impl Assignor {
+    pub const ALL: [Self; 4] = [Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky];
+
     /// As it is called in JoinGroup.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Range => "range",
             Self::RoundRobin => "roundrobin",
             Self::Sticky => "sticky",
+            Self::CooperativeSticky => "cooperative-sticky",
         }
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Range, Self::RoundRobin, Self::Sticky].into_iter().find(|assignor| assignor.name() == name)
+        Self::ALL.into_iter().find(|assignor| assignor.name() == name)
+    }
+
+    /// Whether members may keep what they have while the group rebalances. All assignors of a member have to allow it.
+    pub const fn is_cooperative(self) -> bool {
+        matches!(self, Self::CooperativeSticky)
     }
 
     /// `counts` has the partitions of every topic that is there.
@@ -39,7 +50,8 @@ impl Assignor {
         match self {
             Self::Range => range(counts, &members, &mut assignment),
             Self::RoundRobin => round_robin(counts, &members, &mut assignment),
-            Self::Sticky => sticky::assign(counts, &members, &mut assignment),
+            Self::Sticky => sticky::assign(counts, &members, &mut assignment, false),
+            Self::CooperativeSticky => sticky::assign(counts, &members, &mut assignment, true),
         }
         assignment
     }
@@ -52,12 +64,22 @@ impl fmt::Display for Assignor {
 }
 
 /// A member as the leader sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub id: String,
     pub instance_id: Option<String>,
     pub topics: Vec<String>,
     pub user_data: Option<Bytes>,
+    /// What it has kept, and from which generation; -1 for none.
+    pub owned: Vec<TopicPartition>,
+    pub generation: i32,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        let id = String::new();
+        Self { id, instance_id: None, topics: Vec::new(), user_data: None, owned: Vec::new(), generation: -1 }
+    }
 }
 
 impl Member {
@@ -162,7 +184,7 @@ mod tests {
     #[test]
     fn nobody_is_given_what_they_do_not_want() {
         let members = [member("a", &["x"]), member("b", &["y"]), member("c", &[])];
-        for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+        for assignor in Assignor::ALL {
             let shares = assignor.assign(&counts(&[("x", 2), ("y", 2), ("z", 2)]), &members);
             assert_eq!(shown(&shares), "a: x-0 x-1; b: y-0 y-1; c: ", "{assignor}");
         }
@@ -188,7 +210,7 @@ mod tests {
         for partitions in 0..12 {
             for count in 1..6 {
                 let members: Vec<Member> = (0..count).map(|index| member(&format!("m{index}"), &["t"])).collect();
-                for assignor in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+                for assignor in Assignor::ALL {
                     let shares = assignor.assign(&counts(&[("t", partitions)]), &members);
                     let mut given: Vec<i32> = shares.values().flatten().map(|at| at.partition).collect();
                     given.sort_unstable();
@@ -202,10 +224,11 @@ mod tests {
 
     /// What Java's assignors of kafka-clients 4.3.1 made of random groups: partitions of each topic, then
     /// members as `id/instance/topics/generation:owned`, then what each was given. The sticky ones go on
-    /// for four rounds in which members, topics and memories come and go.
+    /// for some rounds in which members, topics and memories come and go.
     const JAVAS: &[(&str, &str)] = &[
         ("equal subscriptions", include_str!("assignor/equal.txt")),
         ("different subscriptions", include_str!("assignor/different.txt")),
+        ("cooperative, equal and different subscriptions", include_str!("assignor/cooperative.txt")),
     ];
 
     #[test]
@@ -217,7 +240,7 @@ mod tests {
                 let assignor = words.next().and_then(Assignor::from_name).expect("an assignor");
                 let topics = words.next().expect("topics").split(',').map(|topic| topic.split_at(1));
                 let topics = topics.map(|(topic, count)| (topic.to_owned(), count.parse().expect("a count"))).collect();
-                let members: Vec<Member> = words.map(described).collect();
+                let members: Vec<Member> = words.map(|word| described(word, assignor)).collect();
                 let shares = assignor.assign(&topics, &members);
                 let shown = |id: &str| {
                     let share: Vec<String> =
@@ -230,21 +253,26 @@ mod tests {
         }
     }
 
-    fn described(word: &str) -> Member {
+    fn described(word: &str, assignor: Assignor) -> Member {
         let mut parts = word.split('/');
         let mut next = || parts.next().expect("four parts");
         let (id, instance, topics, memory) = (next(), next(), next(), next());
-        let user_data = memory.split_once(':').map(|(generation, owned)| {
-            let owned = owned.split(',').filter(|at| *at != "-").map(|at| at.split_at(1));
-            let owned: Vec<TopicPartition> =
-                owned.map(|(topic, index)| TopicPartition::new(topic, index.parse().expect("a partition"))).collect();
-            protocol::encode_sticky(&owned, generation.parse().expect("a generation"))
-        });
-        Member {
+        let mut member = Member {
             id: id.to_owned(),
             instance_id: (instance != "-").then(|| instance.to_owned()),
             topics: topics.chars().map(String::from).collect(),
-            user_data,
+            ..Member::default()
+        };
+        if let Some((generation, owned)) = memory.split_once(':') {
+            let owned = owned.split(',').filter(|at| *at != "-").map(|at| at.split_at(1));
+            let owned: Vec<TopicPartition> =
+                owned.map(|(topic, index)| TopicPartition::new(topic, index.parse().expect("a partition"))).collect();
+            let generation = generation.parse().expect("a generation");
+            match assignor.is_cooperative() {
+                true => (member.owned, member.generation) = (owned, generation),
+                false => member.user_data = Some(protocol::encode_sticky(&owned, generation)),
+            }
         }
+        member
     }
 }

@@ -17,6 +17,7 @@ use shore_wire::messages::{
 use super::assignor::{Assignor, Member};
 use super::protocol::{self, Subscription};
 use super::{Consumer, ConsumerEvent, Purpose};
+use crate::cluster::TopicPartition;
 use crate::error::{ClientError, is_retriable, is_wrong_coordinator};
 use crate::network::Target;
 
@@ -29,7 +30,7 @@ pub(super) enum Coordinator {
     Known(i32),
 }
 
-/// Out -> Unjoined -> Joining -> (Sharing ->) Syncing -> Stable -> Unjoined ...
+/// Out -> Unjoined -> Joining -> (Sharing ->) Syncing -> (Assigned ->) Stable -> Unjoined ...
 #[derive(Clone, Debug)]
 pub(super) enum Membership {
     /// No subscription, or closed.
@@ -48,6 +49,8 @@ pub(super) enum Membership {
         assignor: Assignor,
     },
     Syncing,
+    /// Its share is known; what it has kept changes when its owner is back.
+    Assigned(Vec<TopicPartition>),
     Stable,
     /// The owner was away too long; it joins again when it asks for records.
     Dormant,
@@ -64,6 +67,7 @@ impl Membership {
             Self::Joining { .. } => "joining",
             Self::Sharing { .. } => "sharing",
             Self::Syncing => "syncing",
+            Self::Assigned(_) => "assigned",
             Self::Stable => "stable",
             Self::Dormant => "dormant",
             Self::Leaving => "leaving",
@@ -87,9 +91,12 @@ impl Consumer {
                 self.membership = Membership::Unjoined { not_before: self.now, attempts: 0 };
                 self.prepare_to_join();
             }
-            Membership::Stable if !self.in_poll && self.last_poll + self.config.max_poll_interval <= self.now => {
+            Membership::Stable | Membership::Assigned(_)
+                if !self.in_poll && self.last_poll + self.config.max_poll_interval <= self.now =>
+            {
                 self.leave_for_slowness();
             }
+            Membership::Assigned(_) => self.take_over(),
             _ => {}
         }
         self.beat_heart();
@@ -167,7 +174,13 @@ impl Consumer {
         self.membership = Membership::Unjoined { not_before, attempts };
     }
 
+    /// Whether it keeps what it has while it joins: if all its assignors can do with that, as in Java.
+    fn is_cooperative(&self) -> bool {
+        self.config.assignors.iter().all(|assignor| assignor.is_cooperative())
+    }
+
     /// Commits and gives back what it has, then joins. Waits for the owner to be done with what it was given.
+    /// A cooperative member gives back only what it no longer wants.
     fn prepare_to_join(&mut self) {
         if !self.in_poll && !self.partitions.is_empty() {
             return;
@@ -176,7 +189,12 @@ impl Consumer {
             if self.generation >= 0 && !self.settle_commits() {
                 return;
             }
-            self.give_back();
+            if self.generation < 0 || !self.is_cooperative() {
+                self.give_back();
+            } else {
+                let unwanted = self.partitions.keys().filter(|at| !self.topics.contains(&at.topic));
+                self.revoke(unwanted.cloned().collect());
+            }
         }
         let known = |topic: &String| self.network.cluster.topics.contains_key(topic);
         if !self.topics.iter().all(known) {
@@ -198,6 +216,17 @@ impl Consumer {
         self.events.push_back(event);
     }
 
+    /// Gives some partitions back.
+    fn revoke(&mut self, partitions: Vec<TopicPartition>) {
+        for at in &partitions {
+            self.partitions.remove(at);
+        }
+        if !partitions.is_empty() {
+            self.sessions.renew();
+            self.events.push_back(ConsumerEvent::Revoked { partitions });
+        }
+    }
+
     fn join(&mut self) {
         let Some(target) = self.coordinator_ready() else { return };
         let Some(version) = self.network.version::<JoinGroupRequest>(target, 9) else { return };
@@ -213,11 +242,22 @@ impl Consumer {
         }
         request.protocol_type = StrBytes::from("consumer");
         for assignor in &self.config.assignors {
-            let user_data = (*assignor == Assignor::Sticky && !self.last_assignment.is_empty())
-                .then(|| protocol::encode_sticky(&self.last_assignment, self.generation));
+            let user_data = match assignor {
+                Assignor::Sticky if !self.last_assignment.is_empty() => {
+                    Some(protocol::encode_sticky(&self.last_assignment, self.generation))
+                }
+                Assignor::CooperativeSticky => Some(protocol::encode_generation(self.generation)),
+                _ => None,
+            };
+            let subscription = Subscription {
+                topics: self.topics.clone(),
+                user_data,
+                owned: self.partitions.keys().cloned().collect(),
+                generation: self.generation,
+            };
             let mut offered = JoinGroupRequestProtocol::default();
             offered.name = StrBytes::from(assignor.name());
-            offered.metadata = Subscription { topics: self.topics.clone(), user_data }.encode();
+            offered.metadata = subscription.encode();
             request.protocols.push(offered);
         }
         let attempts = match self.membership {
@@ -271,6 +311,8 @@ impl Consumer {
                 instance_id: member.group_instance_id.as_ref().map(|id| id.as_str().to_owned()),
                 topics: subscription.topics,
                 user_data: subscription.user_data,
+                owned: subscription.owned,
+                generation: subscription.generation,
             }
         };
         let members: Vec<Member> = response.members.iter().map(member).collect();
@@ -344,14 +386,31 @@ impl Consumer {
             Ok(partitions) => partitions,
             Err(error) => return self.fail("reading the assignment", ClientError::BadResponse(error.to_string())),
         };
+        self.membership = Membership::Assigned(partitions);
+        self.take_over();
+    }
+
+    /// Begins with its share. What it has kept and lost is given back first, and the group is told by joining again.
+    fn take_over(&mut self) {
+        let Membership::Assigned(share) = &self.membership else { return };
+        if !self.in_poll && !self.partitions.is_empty() {
+            return;
+        }
+        let partitions = share.clone();
         self.membership = Membership::Stable;
         for at in &partitions {
             self.network.want_topic(&at.topic);
         }
-        self.set_partitions(&partitions);
+        let lost: Vec<TopicPartition> = self.partitions.keys().filter(|at| !partitions.contains(at)).cloned().collect();
+        let has_lost = !lost.is_empty();
+        self.revoke(lost);
+        self.add_partitions(&partitions);
         self.last_assignment.clone_from(&partitions);
         self.commits.begin(self.now, self.config.auto_commit);
-        self.events.push_back(ConsumerEvent::Assigned { generation, partitions });
+        self.events.push_back(ConsumerEvent::Assigned { generation: self.generation, partitions });
+        if has_lost {
+            self.rejoin();
+        }
     }
 
     /// What Join, Sync, Heartbeat and Commit have in common when the coordinator says no.
@@ -383,9 +442,19 @@ impl Consumer {
         }
     }
 
+    /// Whether it is in a generation of the group and not about to join another.
+    fn is_member(&self) -> bool {
+        matches!(self.membership, Membership::Stable | Membership::Assigned(_) | Membership::Syncing)
+    }
+
+    /// Whether the coordinator takes commits now, or soon: not while the group rebalances.
+    pub(super) fn may_commit(&self) -> bool {
+        !matches!(self.membership, Membership::Joining { .. } | Membership::Sharing { .. } | Membership::Syncing)
+    }
+
     fn beat_heart(&mut self) {
-        let beats = matches!(self.membership, Membership::Stable | Membership::Syncing)
-            || (matches!(self.membership, Membership::Unjoined { .. }) && self.generation >= 0);
+        let beats =
+            self.is_member() || (matches!(self.membership, Membership::Unjoined { .. }) && self.generation >= 0);
         if !beats || self.heartbeat_in_flight || self.next_heartbeat > self.now {
             return;
         }
@@ -408,8 +477,7 @@ impl Consumer {
     pub(super) fn heart_beaten(&mut self, generation: i32, version: i16, frame: Bytes) {
         self.heartbeat_in_flight = false;
         let Ok((_, response)) = decode_response::<HeartbeatResponse>(frame, version) else { return };
-        let concerns_us =
-            generation == self.generation && matches!(self.membership, Membership::Stable | Membership::Syncing);
+        let concerns_us = generation == self.generation && self.is_member();
         if response.error_code != 0 && concerns_us {
             self.group_refuses("a heartbeat", response.error_code);
         }
@@ -505,12 +573,12 @@ impl Consumer {
         };
         let own = match self.membership {
             Membership::Unjoined { not_before, .. } => Some((not_before, "join the group")),
-            Membership::Stable if !self.in_poll => {
+            Membership::Stable | Membership::Assigned(_) if !self.in_poll => {
                 Some((self.last_poll + self.config.max_poll_interval, "max.poll.interval.ms"))
             }
             _ => None,
         };
-        let beats = matches!(self.membership, Membership::Stable | Membership::Syncing | Membership::Unjoined { .. });
+        let beats = self.is_member() || matches!(self.membership, Membership::Unjoined { .. });
         let heart = (beats && !self.heartbeat_in_flight).then_some((self.next_heartbeat, "heartbeat"));
         finding.into_iter().chain(own).chain(heart).filter(|(at, _)| *at > self.now).min_by_key(|(at, _)| *at)
     }

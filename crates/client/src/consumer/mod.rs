@@ -80,8 +80,7 @@ impl fmt::Display for Isolation {
     }
 }
 
-/// What a consumer can be told. Defaults are those of Kafka's Java consumer, but for the assignors: the
-/// cooperative one is not there yet.
+/// What a consumer can be told. Defaults are those of Kafka's Java consumer.
 #[derive(Clone, Debug)]
 pub struct ConsumerConfig {
     pub client: ClientConfig,
@@ -99,7 +98,8 @@ pub struct ConsumerConfig {
     pub fetch_max_wait: Duration,
     pub fetch_max_bytes: i32,
     pub max_partition_fetch_bytes: i32,
-    /// `partition.assignment.strategy`, the preferred first.
+    /// `partition.assignment.strategy`, the preferred first. If all are cooperative, members keep what they have
+    /// while the group rebalances.
     pub assignors: Vec<Assignor>,
 }
 
@@ -120,7 +120,7 @@ impl Default for ConsumerConfig {
             fetch_max_wait: Duration::from_millis(500),
             fetch_max_bytes: 52_428_800,
             max_partition_fetch_bytes: 1_048_576,
-            assignors: vec![Assignor::Range],
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
         }
     }
 }
@@ -158,7 +158,7 @@ pub enum ConsumerEvent {
         generation: i32,
         partitions: Vec<TopicPartition>,
     },
-    /// They are given back: a rebalance begins, or the member leaves.
+    /// They are given back: a rebalance begins or has given them to others, or the member leaves.
     Revoked {
         partitions: Vec<TopicPartition>,
     },
@@ -517,11 +517,19 @@ impl Consumer {
     }
 
     fn set_partitions(&mut self, partitions: &[TopicPartition]) {
+        self.partitions.clear();
+        self.add_partitions(partitions);
+    }
+
+    /// Reads these partitions, from where it is where it has them already.
+    fn add_partitions(&mut self, partitions: &[TopicPartition]) {
         self.sessions.renew();
         let begin = match self.config.group_id {
             Some(_) => Position::NeedsCommitted,
             None => Position::NeedsReset { asked: false, not_before: Instant::ZERO },
         };
-        self.partitions = partitions.iter().map(|at| (at.clone(), Slot::new(begin.clone()))).collect();
+        for at in partitions {
+            self.partitions.entry(at.clone()).or_insert_with(|| Slot::new(begin.clone()));
+        }
     }
 }

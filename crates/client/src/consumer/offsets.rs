@@ -55,7 +55,7 @@ impl Consumer {
             self.commits.next_auto = self.config.auto_commit.map(|every| self.now + every);
             self.commits.wanted |= !self.uncommitted().is_empty();
         }
-        if self.commits.wanted && !self.commits.in_flight && self.commits.not_before <= self.now {
+        if self.commits.wanted && self.may_commit() && !self.commits.in_flight && self.commits.not_before <= self.now {
             self.send_commit();
         }
     }

@@ -8,12 +8,22 @@ use crate::cluster::TopicPartition;
 /// The version written. Every version is read; fields of later ones are left alone.
 const VERSION: i16 = 3;
 
-/// What a member wants.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a member wants, and what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     pub topics: Vec<String>,
-    /// What the sticky assignor remembers.
+    /// What its assignor remembers.
     pub user_data: Option<Bytes>,
+    /// What it keeps while it joins: nothing, if it rebalances eagerly.
+    pub owned: Vec<TopicPartition>,
+    /// The generation in which it got that, -1 for none.
+    pub generation: i32,
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        Self { topics: Vec::new(), user_data: None, owned: Vec::new(), generation: -1 }
+    }
 }
 
 impl Subscription {
@@ -22,19 +32,21 @@ impl Subscription {
         w.i16(VERSION);
         w.array(&self.topics, |w, topic| w.string(topic));
         w.nullable_bytes(self.user_data.as_deref());
-        // An eager member owns nothing while it joins; then come its generation and its rack.
-        w.array_len(0);
-        w.i32(-1);
+        write_partitions(&mut w, &self.owned);
+        w.i32(self.generation);
+        // It has no rack.
         w.nullable_string(None);
         w.into_bytes()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        r.i16()?;
+        let version = r.i16()?;
         let topics = r.array(|r| Ok(r.string()?.to_owned()))?;
         let user_data = r.nullable_bytes()?.map(Bytes::copy_from_slice);
-        Ok(Self { topics, user_data })
+        let owned = if version >= 1 { read_partitions(&mut r)? } else { Vec::new() };
+        let generation = if version >= 2 { r.i32()? } else { -1 };
+        Ok(Self { topics, user_data, owned, generation })
     }
 }
 
@@ -72,6 +84,17 @@ pub fn decode_sticky(bytes: &[u8]) -> Result<(Vec<TopicPartition>, i32), DecodeE
     Ok((partitions, generation))
 }
 
+/// What the cooperative assignor tells beside: the generation alone.
+pub fn encode_generation(generation: i32) -> Bytes {
+    let mut w = Writer::new();
+    w.i32(generation);
+    w.into_bytes()
+}
+
+pub fn decode_generation(bytes: &[u8]) -> Result<i32, DecodeError> {
+    Reader::new(bytes).i32()
+}
+
 fn write_partitions(w: &mut Writer, partitions: &[TopicPartition]) {
     let mut topics: Vec<(&str, Vec<i32>)> = Vec::new();
     for at in partitions {
@@ -104,17 +127,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let subscription =
-            Subscription { topics: vec!["a".into(), "b".into()], user_data: Some(Bytes::from_static(b"x")) };
-        assert_eq!(Subscription::decode(&subscription.encode()).expect("a subscription"), subscription);
         let partitions = vec![at("a", 0), at("a", 2), at("b", 1)];
+        let subscription = Subscription {
+            topics: vec!["a".into(), "b".into()],
+            user_data: Some(Bytes::from_static(b"x")),
+            owned: partitions.clone(),
+            generation: 4,
+        };
+        assert_eq!(Subscription::decode(&subscription.encode()).expect("a subscription"), subscription);
+        assert_eq!(decode_generation(&encode_generation(4)).expect("user data"), 4);
         assert_eq!(decode_assignment(&encode_assignment(&partitions)).expect("an assignment"), partitions);
         assert_eq!(decode_sticky(&encode_sticky(&partitions, 7)).expect("user data"), (partitions, 7));
     }
 
     #[test]
     fn the_bytes_are_kafkas() {
-        let subscription = Subscription { topics: vec!["t".into()], user_data: None };
+        let subscription = Subscription { topics: vec!["t".into()], ..Subscription::default() };
         let expected = [
             &[0, 3][..],               // version
             &[0, 0, 0, 1, 0, 1, b't'], // topics

@@ -21,9 +21,18 @@ struct Group<'a> {
     memories: Vec<(i32, Vec<TopicPartition>)>,
     /// What of that counts: claimed by none, or by older generations, besides.
     owned: Vec<Vec<usize>>,
+    /// Claimed by several of one generation, of whom nobody keeps it. Only where members keep what they have while
+    /// they join.
+    disputed: BTreeSet<usize>,
 }
 
-pub fn assign(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment) {
+/// What is shared out, and what of it somebody else has to give back first.
+struct Shared {
+    shares: Vec<Vec<usize>>,
+    changing_hands: BTreeSet<usize>,
+}
+
+pub fn assign(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &mut Assignment, cooperative: bool) {
     if members.is_empty() {
         return;
     }
@@ -32,32 +41,81 @@ pub fn assign(counts: &BTreeMap<String, i32>, members: &[&Member], assignment: &
         .filter(|(topic, count)| **count > 0 && members.iter().any(|member| member.wants(topic)))
         .map(|(topic, count)| (topic.clone(), *count))
         .collect();
-    let group = Group::new(&wanted, members);
-    let shares = if group.wants_are_equal() { Shares::new(&group).share_out() } else { Balance::new(&group).balance() };
+    let group = Group::new(&wanted, members, cooperative);
+    let Shared { shares, changing_hands } = if group.wants_are_equal() {
+        Shares::new(&group).share_out()
+    } else {
+        let shares = Balance::new(&group).balance();
+        Shared { changing_hands: group.changing_hands(&shares), shares }
+    };
     for (member, share) in group.members.iter().zip(shares) {
         let share: BTreeSet<usize> = share.into_iter().collect();
-        for partition in share {
+        for partition in share.into_iter().filter(|partition| !cooperative || !changing_hands.contains(partition)) {
             give(assignment, member, group.partitions[partition].clone());
         }
     }
 }
 
 impl<'a> Group<'a> {
-    fn new(counts: &'a BTreeMap<String, i32>, members: &[&'a Member]) -> Self {
+    fn new(counts: &'a BTreeMap<String, i32>, members: &[&'a Member], cooperative: bool) -> Self {
         let mut members = members.to_vec();
         sort_by(&mut members, |left, right| left.id.cmp(&right.id));
         let of_topic = |(topic, count): (&String, &i32)| {
             (0..*count).map(|index| TopicPartition::new(topic.clone(), index)).collect::<Vec<_>>()
         };
         let partitions: Vec<TopicPartition> = counts.iter().flat_map(of_topic).collect();
-        let memory = |member: &&Member| {
-            let told = member.user_data.as_deref().and_then(|told| protocol::decode_sticky(told).ok());
-            told.map_or((-1, Vec::new()), |(owned, generation)| (generation, owned))
-        };
-        let memories = members.iter().map(memory).collect();
-        let mut group = Self { members, partitions, counts, memories, owned: Vec::new() };
-        group.owned = group.claims();
+        let memory = if cooperative { kept } else { remembered };
+        let memories = members.iter().map(|member| memory(member)).collect();
+        let (owned, disputed) = (Vec::new(), BTreeSet::new());
+        let mut group = Self { members, partitions, counts, memories, owned, disputed };
+        if cooperative {
+            group.settle_claims();
+        } else {
+            group.owned = group.claims();
+        }
         group
+    }
+
+    /// Who has what: the later of two generations that claim the same, none of two of one generation.
+    fn settle_claims(&mut self) {
+        let mut owners: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut owned = vec![Vec::new(); self.members.len()];
+        let mut disputed = BTreeSet::new();
+        for member in self.in_java_order() {
+            let (generation, claimed) = &self.memories[member];
+            for partition in claimed.iter().filter_map(|at| self.index_of(at)) {
+                let Some(other) = owners.insert(partition, member) else {
+                    owned[member].push(partition);
+                    continue;
+                };
+                let others = self.memories[other].0;
+                if *generation < others {
+                    owners.insert(partition, other);
+                    continue;
+                }
+                owned[other].retain(|kept| *kept != partition);
+                if *generation == others {
+                    disputed.insert(partition);
+                } else {
+                    owned[member].push(partition);
+                }
+            }
+        }
+        (self.owned, self.disputed) = (owned, disputed);
+    }
+
+    /// What somebody is given that somebody else has, who does not keep it.
+    fn changing_hands(&self, shares: &[Vec<usize>]) -> BTreeSet<usize> {
+        let has = |member: usize| self.memories[member].1.iter().filter_map(|at| self.index_of(at));
+        let mut revoked: BTreeSet<usize> = BTreeSet::new();
+        let mut added: BTreeSet<usize> = BTreeSet::new();
+        for (member, share) in shares.iter().enumerate() {
+            let had: BTreeSet<usize> = has(member).collect();
+            revoked.extend(had.iter().copied().filter(|partition| !share.contains(partition)));
+            added.extend(share.iter().copied().filter(|partition| !had.contains(partition)));
+        }
+        added.retain(|partition| revoked.contains(partition));
+        added
     }
 
     /// Who had what: the later of two generations that claim the same.
@@ -113,6 +171,8 @@ struct Shares<'a> {
     least: usize,
     larger: usize,
     shares: Vec<Vec<usize>>,
+    /// What was owned and is not kept, and who owned it.
+    revoked: BTreeMap<usize, usize>,
     /// Who has less than the least, and who has just that and may get one more.
     below: Vec<usize>,
     at_least: Vec<usize>,
@@ -126,25 +186,34 @@ impl<'a> Shares<'a> {
             least: partitions / members,
             larger: partitions % members,
             shares: vec![Vec::new(); members],
+            revoked: BTreeMap::new(),
             below: Vec::new(),
             at_least: Vec::new(),
         }
     }
 
-    fn share_out(mut self) -> Vec<Vec<usize>> {
+    fn share_out(mut self) -> Shared {
         self.keep_owned();
         let kept: BTreeSet<usize> = self.shares.iter().flatten().copied().collect();
         let free = (0..self.group.partitions.len()).filter(|partition| !kept.contains(partition));
         sort_by(&mut self.below, Ord::cmp);
         sort_by(&mut self.at_least, Ord::cmp);
-        self.go_round(free.collect());
-        self.shares
+        let free: Vec<usize> = free.collect();
+        self.go_round(&free);
+        let owner = |partition: &usize| self.shares.iter().position(|share| share.contains(partition));
+        let from_another = |partition: &usize| {
+            let before = self.revoked.get(partition);
+            before.is_some_and(|before| owner(partition) != Some(*before)) || self.group.disputed.contains(partition)
+        };
+        let changing_hands = free.iter().copied().filter(from_another).collect();
+        Shared { shares: self.shares, changing_hands }
     }
 
     fn keep_owned(&mut self) {
         let mut larger = 0;
         for member in self.group.in_java_order() {
             let mut owned = self.group.owned[member].clone();
+            owned.retain(|partition| !self.group.disputed.contains(partition));
             // By number before topic, so that a topic does not stay with one member.
             let key = |partition: &usize| {
                 let at = &self.group.partitions[*partition];
@@ -152,27 +221,29 @@ impl<'a> Shares<'a> {
             };
             sort_by(&mut owned, |left, right| key(left).cmp(&key(right)));
             let most = self.least + usize::from(self.larger > 0);
+            let mut revoked = Vec::new();
             if owned.len() < self.least {
                 self.below.push(member);
             } else if owned.len() >= most && larger < self.larger {
                 larger += 1;
-                owned.truncate(most);
+                revoked = owned.split_off(most);
                 if larger == self.larger {
                     self.at_least.clear();
                 }
             } else {
-                owned.truncate(self.least);
+                revoked = owned.split_off(self.least);
                 if larger < self.larger {
                     self.at_least.push(member);
                 }
             }
             self.shares[member] = owned;
+            self.revoked.extend(revoked.into_iter().map(|partition| (partition, member)));
         }
     }
 
-    fn go_round(&mut self, free: Vec<usize>) {
+    fn go_round(&mut self, free: &[usize]) {
         let mut turn = 0;
-        for partition in free {
+        for &partition in free {
             if turn >= self.below.len() && !self.below.is_empty() {
                 turn = 0;
             }
@@ -379,6 +450,19 @@ impl<'a> Balance<'a> {
         });
         pairs.sum()
     }
+}
+
+/// What an eager member remembers that it had.
+fn remembered(member: &Member) -> (i32, Vec<TopicPartition>) {
+    let told = member.user_data.as_deref().and_then(|told| protocol::decode_sticky(told).ok());
+    told.map_or((-1, Vec::new()), |(owned, generation)| (generation, owned))
+}
+
+/// What a member has kept. Old clients have no field for its generation.
+fn kept(member: &Member) -> (i32, Vec<TopicPartition>) {
+    let told = || member.user_data.as_deref().and_then(|told| protocol::decode_generation(told).ok());
+    let generation = if member.generation >= 0 { member.generation } else { told().unwrap_or(-1) };
+    (generation, member.owned.clone())
 }
 
 /// Java's `String.hashCode`.
