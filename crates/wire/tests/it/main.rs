@@ -7,4 +7,5 @@ mod golden;
 mod message_sets;
 mod messages;
 mod recorded;
+mod records;
 mod vectors;

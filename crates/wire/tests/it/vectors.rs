@@ -75,7 +75,7 @@ impl Visitor for Kafkas {
 
 /// What a message has in it: nothing, something in every field, or that with null wherever it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Content {
+pub enum Content {
     Default,
     Filled,
     Nulls,
@@ -89,8 +89,21 @@ fn check<M: KafkaMessage + PartialEq + Debug>(place: &str, version: i16, content
     if content == Content::Default { 0 } else { named_values(&format!("{message:?}"), place) }
 }
 
-/// Fields that the generated messages, of a newer Kafka, may have under another name.
-const RENAMED: [(&str, &str); 1] = [("generationidormemberepoch", "generationid")];
+/// Fields that have another name here: those of a newer Kafka, and those of our own records.
+const RENAMED: [(&str, &str); 12] = [
+    ("generationidormemberepoch", "generationid"),
+    ("commitoffset", "offset"),
+    ("lastupdatetimestamp", "transactionlastupdatetimestampms"),
+    ("level", "featurelevel"),
+    ("max", "maxsupportedversion"),
+    ("min", "minsupportedversion"),
+    ("partition", "partitionid"),
+    ("partitions", "partitionids"),
+    ("starttimestamp", "transactionstarttimestampms"),
+    ("status", "transactionstatus"),
+    ("timeoutms", "transactiontimeoutms"),
+    ("topic", "topicname"),
+];
 
 /// ListOffsets 0 is read and written by the broker itself. WriteTxnMarkers 0 is not served: only brokers sent it.
 const NOT_REWRITTEN: [ApiKey; 2] = [ApiKey::ListOffsets, ApiKey::WriteTxnMarkers];
@@ -121,7 +134,7 @@ fn check_dropped_response<M: KafkaResponse>(place: &str, version: i16, min: i16,
 
 /// Counts the values in the debugging text of a message. Each follows from its field's name, but for the
 /// defaults of fields that the version lacks.
-fn named_values(text: &str, place: &str) -> usize {
+pub fn named_values(text: &str, place: &str) -> usize {
     let mut count = 0;
     let pieces: Vec<&str> = text.split(": ").collect();
     for pair in pieces.windows(2) {
@@ -144,7 +157,7 @@ fn named_values(text: &str, place: &str) -> usize {
 /// Whether a value follows from a name, or is a default. `None` for what is no value: a null, a flag, a structure.
 fn follows(value: &str, name: &str) -> Option<bool> {
     let number = fnv1a(name);
-    if let Some(text) = value.trim_start_matches("StrBytes(").strip_prefix("b\"") {
+    if let Some(text) = value.trim_start_matches("StrBytes(b").strip_prefix('"') {
         let text = text.split('"').next()?;
         Some(text.is_empty() || text == name)
     } else if let Some(bytes) = value.strip_prefix("Uuid([") {
@@ -170,7 +183,7 @@ fn fnv1a(name: &str) -> i64 {
     (hash & i64::MAX as u64 | 1) as i64
 }
 
-fn vectors(file: &str) -> BTreeMap<(i16, String, Content), Bytes> {
+pub fn vectors(file: &str) -> BTreeMap<(i16, String, Content), Bytes> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/wire").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
     text.lines().map(|line| parse(line).unwrap_or_else(|| panic!("{file}: {line}"))).collect()
