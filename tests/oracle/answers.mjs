@@ -4,23 +4,28 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { block, line, parseFields } from './notation.mjs'
 
-const DRAWN = 'generated'
 const place = name => fileURLToPath(new URL(`answers/${name}.txt`, import.meta.url))
 const hash = text => createHash('sha256').update(text).digest('hex').slice(0, 32)
 const isDrawn = transcript => /^g-\d+$/.test(transcript.name)
+const fileOf = transcript => (isDrawn(transcript) ? `generated-${transcript.referee}` : transcript.name)
 
 /** Writes down what Kafka said: to transcripts whose files are theirs alone, and to drawn ones. */
-export function write(version, said) {
-  const head = `# What Apache Kafka ${version} answered; written by \`cargo xtask oracle --record\`.\n`
-  for (const [transcript, answers] of said.filter(([transcript]) => !isDrawn(transcript))) {
-    writeFileSync(place(transcript.name), `${head}\n# ${transcript.name} ${hash(transcript.text)}\n${answers.map(spacious).join('')}`)
+export function write(said) {
+  const head = referee => `# What Apache Kafka ${referee} answered; written by \`cargo xtask oracle --record\`.\n`
+  const drawn = {}
+  for (const [transcript, answers] of said) {
+    const { name, referee, text } = transcript
+    if (!isDrawn(transcript)) {
+      writeFileSync(place(name), `${head(referee)}\n# ${name} ${hash(text)}\n${answers.map(spacious).join('')}`)
+    } else {
+      drawn[referee] ??= sections(fileOf(transcript))
+      drawn[referee].set(name, { stamp: hash(text), body: answers.map(dense).join('') })
+    }
   }
-  const drawn = sections(DRAWN)
-  for (const [transcript, answers] of said.filter(([transcript]) => isDrawn(transcript))) {
-    drawn.set(transcript.name, { stamp: hash(transcript.text), body: answers.map(dense).join('') })
+  for (const [referee, all] of Object.entries(drawn)) {
+    const text = [...all].sort().map(([name, { stamp, body }]) => `\n# ${name} ${stamp}\n${body}`)
+    writeFileSync(place(`generated-${referee}`), head(referee) + text.join(''))
   }
-  const text = [...drawn].sort().map(([name, { stamp, body }]) => `\n# ${name} ${stamp}\n${body}`)
-  if (drawn.size > 0) writeFileSync(place(DRAWN), head + text.join(''))
 }
 
 function spacious({ label, answer }, index) {
@@ -41,12 +46,13 @@ function sections(file) {
   return all
 }
 
-let drawn
+const files = {}
 /** The committed answers to this text of the transcript. */
 export function read(transcript) {
   const { name, text } = transcript
   const remedy = `run \`cargo xtask oracle --record ${name}\``
-  const there = (isDrawn(transcript) ? (drawn ??= sections(DRAWN)) : sections(name)).get(name)
+  const file = fileOf(transcript)
+  const there = (files[file] ??= sections(file)).get(name)
   if (!there) throw new Error(`no answers to ${name} are committed; ${remedy}`)
   if (there.stamp !== hash(text)) throw new Error(`${name} has changed since its answers were written; ${remedy}`)
   return there.body.split(/\n(?=\d+ )/).filter(text => text.trim()).map(stanza => {

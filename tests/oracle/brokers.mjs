@@ -11,9 +11,14 @@ export const TARGET = process.env.CARGO_TARGET_DIR ?? join(HERE, '../../target')
 const SHORE = process.env.SHORE ?? join(TARGET, 'debug/shore')
 const START_MS = 60_000
 
-/** What both are told: records of any age are kept, and what `shore serve` has to set for one node. */
-const CONFIGS = {
+/** What both are told: records of any age are kept, and transactions that take too long are soon found. */
+const TOLD = {
   'log.retention.ms': -1,
+  'transaction.abort.timed.out.transaction.cleanup.interval.ms': 500,
+}
+/** And what `shore serve` sets itself for one node. */
+const CONFIGS = {
+  ...TOLD,
   'offsets.topic.replication.factor': 1,
   'transaction.state.log.replication.factor': 1,
   'transaction.state.log.min.isr': 1,
@@ -24,12 +29,14 @@ const CONFIGS = {
   'queued.max.request.bytes': 268435456,
 }
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+
 /** @typedef {{name: string, address: string, port: number, lag: number, stop: () => Promise<void>, log: () => string}} Broker */
 
 /** @returns {Promise<Broker>} */
 export async function startShore({ configs = {}, shore = SHORE } = {}) {
   const data = mkdtempSync(join(tmpdir(), 'shore-oracle-'))
-  const options = Object.entries({ 'log.retention.ms': -1, ...configs }).flatMap(([key, value]) => ['--config', `${key}=${value}`])
+  const options = Object.entries({ ...TOLD, ...configs }).flatMap(([key, value]) => ['--config', `${key}=${value}`])
   const child = spawn(shore, ['serve', '--port', '0', '--data', data, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   child.stderr.on('data', chunk => (log += chunk))
@@ -88,6 +95,7 @@ export function kafkaJars(version) {
 
 function broker(name, address, lag, child, data, log) {
   let over = false
+  process.once('exit', () => child.kill('SIGKILL'))
   const ended = new Promise(resolve => child.once('exit', () => {
     over = true
     resolve()

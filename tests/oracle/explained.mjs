@@ -1,5 +1,7 @@
 // The differences from Apache Kafka that are meant. Each stands in docs/FIDELITY.md in these words.
 
+import { line } from './notation.mjs'
+
 /** @type {{name: string, fidelity: string, request: RegExp, path: RegExp, when?: (kafka: unknown, ours: unknown) => boolean}[]} */
 export const EXPLAINED = [
   {
@@ -15,6 +17,34 @@ export const EXPLAINED = [
     request: /^ApiVersions/,
     path: /^apiKeys\.\d+\.minVersion$/,
     when: (kafka, ours) => (ours ?? 0) < kafka,
+  },
+  {
+    name: 'words of Apache Kafka 4.3.1 for refusals of the old versions',
+    fidelity: 'Error messages are those of Apache Kafka 4.3.1',
+    request: /^CreateTopics 1/,
+    path: /^topics\.\d+\.errorMessage$/,
+    when: (kafka, ours) => ours === kafka.replace(/registered\.$/, 'registered or some brokers have all their log directories cordoned.'),
+  },
+  {
+    name: 'zstd for readers of message sets',
+    fidelity: 'A message set that cannot be made of zstd is empty',
+    request: /^Fetch [0-3]/,
+    path: /\.records$/,
+    when: (kafka, ours) => kafka === undefined && ours.length === 0,
+  },
+  {
+    name: 'a message twice behind markers',
+    fidelity: 'Where a read begins with markers, Apache Kafka gives what follows them twice',
+    request: /^Fetch [0-3]/,
+    path: /\.records$/,
+    when: (kafka, ours) => kafka?.length === 2 * ours?.length && line(kafka) === line([...ours, ...ours]),
+  },
+  {
+    name: 'when a segment was written',
+    fidelity: 'ListOffsets 0 goes by the newest timestamp of a segment',
+    request: /^ListOffsets 0/,
+    path: /\.oldStyleOffsets$/,
+    when: kafka => kafka === undefined,
   },
   {
     name: 'the listeners of voters',

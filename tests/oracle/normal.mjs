@@ -30,7 +30,8 @@ const NUMBERED = { producerId: 'producer', sessionId: 'session' }
 /** Fields that go by the length of the metadata log and the elections before it. */
 const METADATA_LOG = /^DescribeQuorum\..*\.(leaderEpoch|highWatermark|logEndOffset)$/
 
-/** Lists without an order of their own (Apache Kafka takes that of a hash map), by API and path: sorted by these fields. */
+/** Lists without an order of their own (Apache Kafka takes that of a hash map), by API and path: sorted by these fields, or by
+ * themselves. */
 const UNORDERED = {
   'Produce.responses': ['name', 'topicId'],
   'Produce.responses.partitionResponses': 'index',
@@ -57,6 +58,30 @@ const UNORDERED = {
   'DescribeClientQuotas.entries.values': 'key',
   'OffsetFetch.topics': 'name',
   'OffsetFetch.groups.topics': 'name',
+  'DescribeUserScramCredentials.results': 'user',
+  'ElectLeaders.replicaElectionResults': 'topic',
+  'AddPartitionsToTxn.resultsByTransaction': 'transactionalId',
+  'AddPartitionsToTxn.resultsByTransaction.topicResults': 'name',
+  'AddPartitionsToTxn.resultsByTransaction.topicResults.resultsByPartition': 'partitionIndex',
+  'AddPartitionsToTxn.resultsByTopicV3AndBelow': 'name',
+  'AddPartitionsToTxn.resultsByTopicV3AndBelow.resultsByPartition': 'partitionIndex',
+  'DescribeProducers.topics.partitions.activeProducers': 'producerId',
+  'DescribeTransactions.transactionStates.topics': 'topic',
+  'DescribeTransactions.transactionStates.topics.partitions': '',
+  'WriteTxnMarkers.markers': 'producerId',
+  'WriteTxnMarkers.markers.topics': 'name',
+  'WriteTxnMarkers.markers.topics.partitions': 'partitionIndex',
+  'DeleteRecords.topics': 'name',
+  'DeleteRecords.topics.partitions': 'partitionIndex',
+}
+
+/** Those that were without an order before Apache Kafka 4. */
+const UNORDERED_ONCE = {
+  ...UNORDERED,
+  'Metadata.topics.partitions': 'partitionIndex',
+  'OffsetCommit.topics': 'name',
+  'OffsetCommit.topics.partitions': 'partitionIndex',
+  'OffsetFetch.topics.partitions': 'partitionIndex',
 }
 
 /** Lists that are rather tables: by these fields. */
@@ -68,10 +93,14 @@ const KEYED = {
 }
 
 /** Lists that hold everything a broker has: only the transcript's own is kept. */
-const LISTINGS = { 'Metadata.topics': 'name', 'ListGroups.groups': 'groupId', 'ListTransactions.transactionStates': 'transactionalId', 'DescribeLogDirs.results.topics': 'name', 'DescribeTopicPartitions.topics': 'name' }
+const LISTINGS = {
+  'Metadata.topics': 'name', 'ElectLeaders.replicaElectionResults': 'topic', 'ListGroups.groups': 'groupId', 'DescribeLogDirs.results.topics': 'name',
+  'ListTransactions.transactionStates': 'transactionalId', 'DescribeTopicPartitions.topics': 'name',
+}
 
 export class Normal {
-  constructor(prefix, broker) {
+  constructor(prefix, broker, referee) {
+    this.unordered = referee.startsWith('3.') ? UNORDERED_ONCE : UNORDERED
     this.prefix = prefix
     this.broker = broker
     this.labels = new Map()
@@ -113,9 +142,9 @@ export class Normal {
   field(field, value, version, path) {
     if (!field.array || value === null) return this.item(field, value, version, path)
     const kept = LISTINGS[path] ? value.filter(item => this.mine(item[LISTINGS[path]], path)) : value
-    const by = UNORDERED[path]
-    const rank = item => [by].flat().map(name => this.order(item[name])).join('\0')
-    const sorted = by ? [...kept].sort((a, b) => compare(rank(a), rank(b))) : kept
+    const by = this.unordered[path]
+    const rank = item => [by].flat().map(name => this.order(name ? item[name] : item)).join('\0')
+    const sorted = by !== undefined ? [...kept].sort((a, b) => compare(rank(a), rank(b))) : kept
     if (KEYED[path]) return this.keyed(field, value, version, path)
     return sorted.map(item => this.item(field, item, version, path))
   }
@@ -130,6 +159,7 @@ export class Normal {
   mine(name, path) {
     if (name === null || name === undefined) return true
     if (path === 'Metadata.topics' && this.request.topics?.length > 0) return true
+    if (path.startsWith('ElectLeaders') && this.request.topicPartitions) return true
     return name.startsWith(this.prefix)
   }
 
@@ -158,7 +188,8 @@ export class Normal {
   }
 
   numbered(name, value) {
-    if (value < 0 || (name === 'sessionId' && value === 0) || this.literal.has(`${name} ${value}`)) return value
+    // (What warms a broker up takes producer 0, so that a zero says that there is none.)
+    if (value <= 0 || this.literal.has(`${name} ${value}`)) return value
     return this.label(NUMBERED[name], value, `${name} ${value}`)
   }
 

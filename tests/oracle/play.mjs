@@ -4,7 +4,7 @@ import { CLOSED, Connection, NOTHING } from './connection.mjs'
 import { Normal } from './normal.mjs'
 import { resolve } from './notation.mjs'
 import { decodeResponse, encodeRequest, framed, Writer } from './schema.mjs'
-import { mark, settle, transient } from './settle.mjs'
+import { settle, transient } from './settle.mjs'
 
 /** @returns {Promise<{label: string, answer: unknown}[]>} one for every step that has an answer */
 export async function play(transcript, broker, apis) {
@@ -28,7 +28,7 @@ class Player {
     this.pending = {}
     this.answers = []
     this.prefix = `${transcript.name}.`
-    this.normal = new Normal(this.prefix, broker)
+    this.normal = new Normal(this.prefix, broker, transcript.referee)
     this.scope = { answers: {}, calls: CALLS, name: text => (text.startsWith('~') ? this.prefix + text.slice(1) : text) }
   }
 
@@ -43,7 +43,6 @@ class Player {
     if (!api) throw new Error(`there is no API ${step.api}`)
     const body = resolve(step.body, this.scope)
     this.normal.sent(api, body)
-    const marked = await mark(this.broker, this.apis, step, body)
     const ask = async () => {
       const connection = this.connection(step.conn)
       const correlation = (connection.correlation += 1)
@@ -51,6 +50,8 @@ class Player {
       connection.send(encodeRequest(api, step.version, correlation, client, body, step.loose))
       if (step.api === 'Produce' && body.acks === 0) return undefined
       const frame = await connection.next()
+      // What comes after it on its connection is not answered either.
+      if (frame === NOTHING) connection.end()
       return typeof frame === 'symbol' ? frame : decodeResponse(api, step.version, correlation, frame)
     }
     if (step.later) return void (this.pending[step.as] = { step, body, answer: ask() })
@@ -59,7 +60,7 @@ class Player {
       await new Promise(resolve => setTimeout(resolve, 20))
       answer = await ask()
     }
-    if (answer !== undefined) await this.keep(step, body, answer, marked)
+    if (answer !== undefined) await this.keep(step, body, answer)
   }
 
   async answer({ name }) {
@@ -69,11 +70,11 @@ class Player {
     await this.keep(step, body, await answer)
   }
 
-  async keep(step, body, answer, marked) {
+  async keep(step, body, answer) {
     const label = step.as ? `${step.label} as ${step.as}` : step.label
     if (answer === CLOSED || answer === NOTHING) return void this.answers.push({ label, answer: answer.description })
     if (step.as) this.scope.answers[step.as] = answer
-    await settle(this.broker, this.apis, step, body, answer, marked)
+    await settle(this.broker, this.apis, step, body, answer)
     this.answers.push({ label, answer: this.normal.answer(this.apis[step.api], step.version, body, answer) })
   }
 

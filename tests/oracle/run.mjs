@@ -14,36 +14,36 @@ import { fileURLToPath } from 'node:url'
 import * as answers from './answers.mjs'
 import { kafkaMissing, startKafka, startShore } from './brokers.mjs'
 import { checkExplanations, compare, tell } from './compare.mjs'
+import { uncovered } from './coverage.mjs'
 import { generate, generated } from './generate.mjs'
 import { block } from './notation.mjs'
 import { play } from './play.mjs'
 import { loadApis } from './schema.mjs'
 import { warm } from './settle.mjs'
-import { parseTranscript } from './transcript.mjs'
+import { parseTranscript, REFERENCE } from './transcript.mjs'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const REFERENCE = '4.3.1'
 const AT_ONCE = 12
 
-function load(names, apis) {
+function load(names) {
   const files = readdirSync(`${HERE}transcripts`).filter(file => file.endsWith('.txt')).map(file => basename(file, '.txt')).sort()
   const all = [...files, ...generated]
   const wanted = names.map(name => basename(name, '.txt'))
   const unknown = wanted.find(name => !all.includes(name))
   if (unknown) throw new Error(`there is no transcript ${unknown}; there are ${files.join(', ')}, and ${generated[0]} to ${generated.at(-1)}`)
   return (wanted.length > 0 ? wanted : all).map(name => {
-    const text = generated.includes(name) ? generate(name, apis) : readFileSync(`${HERE}transcripts/${name}.txt`, 'utf8')
-    return { ...parseTranscript(name, text), text }
+    const text = generated.includes(name) ? generate(name) : readFileSync(`${HERE}transcripts/${name}.txt`, 'utf8')
+    return parseTranscript(name, text)
   })
 }
 
 /** Plays all of them, some at a time; those that are to run alone, alone. */
-async function playAll(transcripts, broker, apis) {
-  await warm(broker, apis)
+async function playAll(transcripts, broker) {
+  await warm(broker, loadApis(transcripts[0].referee))
   const results = new Map()
   const one = async transcript => {
     try {
-      results.set(transcript.name, answers.plain(await play(transcript, broker, apis)))
+      results.set(transcript.name, answers.plain(await play(transcript, broker, loadApis(transcript.referee))))
     } catch (error) {
       results.set(transcript.name, error)
     }
@@ -57,16 +57,33 @@ async function playAll(transcripts, broker, apis) {
   return results
 }
 
-async function withBroker(start, transcripts, apis) {
+/** @returns {Promise<{results: Map<string, object[] | Error>, versions: Record<number, [number, number]>}>} */
+async function withBroker(start, transcripts) {
   const broker = await start()
   try {
-    const results = await playAll(transcripts, broker, apis)
+    const results = await playAll(transcripts, broker)
     const broken = broker.log().match(/^.*panicked[^]{0,2000}/m)
     if (broken) results.set('the broker itself', new Error(`${broker.name} broke: ${broken[0]}`))
-    return results
+    return { results, versions: broker.versions }
   } finally {
     await broker.stop()
   }
+}
+
+/**
+ * The transcripts of each referee to a broker of their own, one after the other.
+ *
+ * @returns {Promise<{results: Map<string, object[] | Error>, versions: Record<number, [number, number]>}>}
+ */
+async function apart(transcripts, start) {
+  const all = { results: new Map(), versions: {} }
+  for (const version of new Set(transcripts.map(transcript => transcript.referee))) {
+    const its = transcripts.filter(transcript => transcript.referee === version)
+    const { results, versions } = await withBroker(() => start(version), its)
+    for (const [name, result] of results) all.results.set(name, result)
+    all.versions = versions
+  }
+  return all
 }
 
 class Report {
@@ -87,6 +104,14 @@ class Report {
     for (const { explained } of found) if (explained) this.explained.set(explained, (this.explained.get(explained) ?? 0) + 1)
     this.unexplained += open.length
     if (open.length > 0) console.log(`\n${name}: ${ours.length} answers, ${open.length} unexplained differences\n${open.map(tell).join('\n')}`)
+  }
+
+  /** A referee says today what it said before. */
+  same(name, before, today) {
+    if (today instanceof Error) return
+    if (before instanceof Error) return this.fail(name, before.message)
+    const changed = compare(before, today)
+    if (changed.length > 0) this.fail(name, `Apache Kafka does not say what is committed:\n${changed.map(tell).join('\n')}`)
   }
 
   fail(name, why) {
@@ -115,36 +140,28 @@ async function main(args) {
   const unknown = flags.find(flag => !['--record', '--committed', '--show', '--text'].includes(flag))
   if (unknown) throw new Error(`there is no option ${unknown}`)
   checkExplanations()
-  const apis = loadApis(REFERENCE)
-  const transcripts = load(args.filter(arg => !arg.startsWith('--')), apis)
+  const names = args.filter(arg => !arg.startsWith('--'))
+  const transcripts = load(names)
   if (flags.includes('--text')) {
     for (const { name, text } of transcripts) console.log(`# ${name}\n${text}`)
     return true
   }
-  const ours = await withBroker(startShore, transcripts, apis)
+  const { results: ours, versions } = await apart(transcripts, () => startShore())
   if (flags.includes('--show')) return show(ours)
   const report = new Report()
   if (ours.has('the broker itself')) report.fail('shore', ours.get('the broker itself').message)
-  if (flags.includes('--committed')) {
-    for (const transcript of transcripts) report.transcript(transcript.name, committed(transcript), ours.get(transcript.name))
-    return report.end()
-  }
-  const missing = kafkaMissing()
-  if (missing) throw new Error(`${missing}; \`--committed\` compares with what Apache Kafka said before`)
-  const kafka = await withBroker(() => startKafka(REFERENCE), transcripts, apis)
-  for (const transcript of transcripts) {
-    const said = kafka.get(transcript.name)
-    report.transcript(transcript.name, said, ours.get(transcript.name))
-    if (said instanceof Error) continue
-    if (!flags.includes('--record')) {
-      const before = committed(transcript)
-      if (before instanceof Error) report.fail(transcript.name, before.message)
-      else if (compare(before, said).length > 0) report.fail(transcript.name, `Apache Kafka does not say what is committed:\n${compare(before, said).map(tell).join('\n')}`)
-    }
-  }
+  const live = !flags.includes('--committed')
+  if (live && kafkaMissing()) throw new Error(`${kafkaMissing()}; \`--committed\` compares with what Apache Kafka said before`)
+  const kafka = live ? (await apart(transcripts, version => startKafka(version))).results : new Map(transcripts.map(transcript => [transcript.name, committed(transcript)]))
+  for (const transcript of transcripts) report.transcript(transcript.name, kafka.get(transcript.name), ours.get(transcript.name))
   if (flags.includes('--record')) {
-    const said = transcripts.map(transcript => [transcript, kafka.get(transcript.name)])
-    answers.write(REFERENCE, said.filter(([, answers]) => !(answers instanceof Error)))
+    answers.write(transcripts.map(transcript => [transcript, kafka.get(transcript.name)]).filter(([, said]) => !(said instanceof Error)))
+  } else if (live) {
+    for (const transcript of transcripts) report.same(transcript.name, committed(transcript), kafka.get(transcript.name))
+  }
+  if (names.length === 0) {
+    const missing = uncovered(versions, loadApis(REFERENCE), ours.values())
+    if (missing.length > 0) report.fail('coverage', `advertised, and answered in no transcript: ${missing.join(', ')}`)
   }
   return report.end()
 }

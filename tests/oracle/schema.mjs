@@ -15,6 +15,12 @@ export const ZERO_UUID = '0'.repeat(32)
 /** Every API of a version of Kafka, by name: {name, key, request, response, min, max}; a version that is not final is left
  * out of the range. */
 export function loadApis(version) {
+  return (loaded[version] ??= readApis(version))
+}
+
+const loaded = {}
+
+function readApis(version) {
   const messages = JSON.parse(readFileSync(`${HERE}schemas/${version}.json`, 'utf8'))
   const apis = {}
   for (const message of messages) {

@@ -5,13 +5,14 @@ import { decodeResponse, encodeRequest } from './schema.mjs'
 
 const TRIES = 500
 const PAUSE_MS = 10
-/** A change that changes nothing is not written: after so many tries there is nothing to hear of. */
-const QUIET_TRIES = 30
 /** Coordinators that still load: no client takes these for an answer. */
 const LOADING = [14, 16]
 
 const CONFIG_CHANGES = ['AlterConfigs', 'IncrementalAlterConfigs', 'UpdateFeatures', 'AlterClientQuotas']
 const CHANGES = [...CONFIG_CHANGES, 'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments']
+
+/** Without a name and a version of it the broker says nothing but that they are missing. */
+const SOFTWARE = { clientSoftwareName: 'oracle', clientSoftwareVersion: '1' }
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -23,15 +24,15 @@ export function transient(step, answer) {
 
 export function codes(value) {
   if (value === null || typeof value !== 'object' || Buffer.isBuffer(value)) return []
-  return Object.entries(value).flatMap(([key, item]) => (key === 'errorCode' ? [item] : codes(item)))
+  return Object.entries(value).flatMap(([key, item]) => (/^(partitionE|e)rrorCode$/.test(key) ? [item] : codes(item)))
 }
 
-/** A request of the tool's own, in the newest version that the broker serves. */
+/** A request of the tool's own, in the newest version that both sides know. */
 export async function ask(broker, apis, name, body) {
   broker.side = broker.side?.closed === false ? broker.side : new Connection(broker.address)
   const side = broker.side
   const turn = (broker.turn ?? Promise.resolve()).then(async () => {
-    const version = name === 'ApiVersions' ? 3 : broker.versions[apis[name].key][1]
+    const version = name === 'ApiVersions' ? 3 : Math.min(apis[name].max, broker.versions[apis[name].key][1])
     side.correlation += 1
     side.send(encodeRequest(apis[name], version, side.correlation, 'oracle-side', body, true))
     const frame = await side.next()
@@ -50,29 +51,22 @@ async function until(what, done) {
   throw new Error(`${what}: still not so`)
 }
 
-/** How far the metadata log has come; undefined where nobody needs to know. */
-export async function mark(broker, apis, step, body) {
-  if (!CONFIG_CHANGES.includes(step.api) || body.validateOnly) return undefined
+/** The broker has heard of all that the controller has written so far. */
+async function heard(broker, apis) {
   const topics = [{ topicName: '__cluster_metadata', partitions: [{ partitionIndex: 0 }] }]
-  const answer = await ask(broker, apis, 'DescribeQuorum', { topics })
-  return Number(answer.topics[0].partitions[0].highWatermark)
-}
-
-/** The broker has heard of something that was written after this mark, or nothing was. */
-async function heard(broker, apis, marked) {
-  for (let tries = 0; tries < QUIET_TRIES; tries += 1) {
-    if (Number((await ask(broker, apis, 'ApiVersions', {})).finalizedFeaturesEpoch) >= marked) return
-    await pause(PAUSE_MS)
-  }
+  const quorum = await ask(broker, apis, 'DescribeQuorum', { topics })
+  const written = Number(quorum.topics[0].partitions[0].highWatermark)
+  await until('the metadata has spread', async () => Number((await ask(broker, apis, 'ApiVersions', SOFTWARE)).finalizedFeaturesEpoch) >= written - 1)
 }
 
 /** Waits until the broker has what the request changed. */
-export async function settle(broker, apis, step, body, answer, marked) {
+export async function settle(broker, apis, step, body, answer) {
+  if (['EndTxn', 'InitProducerId'].includes(step.api) && body.transactionalId) return ended(broker, apis, body.transactionalId)
   if (!CHANGES.includes(step.api) || body.validateOnly) return
   const names = (answer.topics ?? answer.responses ?? answer.results ?? []).filter(topic => topic.name && topic.errorCode === 0).map(topic => topic.name)
   if (step.api === 'CreateTopics' || step.api === 'CreatePartitions') await online(broker, apis, names)
   else if (step.api === 'DeleteTopics') await gone(broker, apis, names)
-  if (marked !== undefined) await heard(broker, apis, marked)
+  if (CONFIG_CHANGES.includes(step.api)) await heard(broker, apis)
   await pause(broker.lag)
 }
 
@@ -101,9 +95,17 @@ async function gone(broker, apis, names) {
   await until(`${names} are gone`, async () => (await metadata(broker, apis, names)).every(topic => topic.errorCode === 3))
 }
 
+/** The markers of a transaction are written, if one was ended. */
+async function ended(broker, apis, transactionalId) {
+  await until(`${transactionalId} has ended`, async () => {
+    const { transactionStates } = await ask(broker, apis, 'DescribeTransactions', { transactionalIds: [transactionalId] })
+    return !transactionStates[0].transactionState.startsWith('Prepare')
+  })
+}
+
 /** Learns what the broker serves, and has its coordinators' topics made and loaded. */
 export async function warm(broker, apis) {
-  const answer = await ask(broker, apis, 'ApiVersions', { clientSoftwareName: 'oracle', clientSoftwareVersion: '1' })
+  const answer = await ask(broker, apis, 'ApiVersions', SOFTWARE)
   broker.versions = Object.fromEntries(answer.apiKeys.map(({ apiKey, minVersion, maxVersion }) => [apiKey, [minVersion, maxVersion]]))
   for (const keyType of [0, 1]) {
     if (keyType === 1 && !broker.versions[apis.EndTxn.key]) continue
@@ -112,6 +114,7 @@ export async function warm(broker, apis) {
       return found.coordinators[0].errorCode === 0
     })
   }
+  await until('there are producer ids', async () => (await ask(broker, apis, 'InitProducerId', { transactionalId: null, transactionTimeoutMs: 60_000 })).errorCode === 0)
   await until('groups are loaded', async () => (await ask(broker, apis, 'ListGroups', {})).errorCode === 0)
   if (!broker.versions[apis.ListTransactions.key]) return
   await until('transactions are loaded', async () => (await ask(broker, apis, 'ListTransactions', {})).errorCode === 0)

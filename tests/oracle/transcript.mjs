@@ -8,13 +8,17 @@ import { errorCode } from './errors.mjs'
  * @property {string} label  what the answers file calls it
  */
 
-/** @returns {{name: string, alone: boolean, steps: Step[]}} */
+/** The version of Apache Kafka that is asked where a transcript does not say. */
+export const REFERENCE = '4.3.1'
+
+/** @returns {{name: string, text: string, alone: boolean, referee: string, steps: Step[]}} */
 export function parseTranscript(name, text) {
-  const transcript = { name, alone: false, steps: [] }
+  const transcript = { name, text, alone: false, referee: REFERENCE, steps: [] }
   for (const { head, body, at, loose } of stanzas(repeat(text))) {
     try {
       const [first, ...words] = head.split(/\s+/)
       if (first === 'alone') transcript.alone = true
+      else if (first === 'referee') transcript.referee = words[0]
       else transcript.steps.push(...steps(first, words, body, loose))
     } catch (error) {
       throw new Error(`${name}.txt, line ${at} (${head}): ${error.message}`)

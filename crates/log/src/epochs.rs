@@ -36,7 +36,8 @@ impl EpochCache {
 
     /// The largest epoch that is not above `epoch`, and the offset at which it ended.
     pub fn end_offset(&self, epoch: i32, log_end: i64) -> (i32, i64) {
-        if epoch < 0 {
+        // -1 says that no epoch is known; what is below that is older than anything.
+        if epoch == -1 {
             return UNDEFINED_EPOCH;
         }
         if self.latest() == Some(epoch) {
@@ -129,7 +130,16 @@ mod tests {
     #[test]
     fn the_end_of_an_epoch_is_where_the_next_one_began() {
         let epochs = cache(&[(2, 5), (4, 9), (5, 20)]);
-        let cases = [(-1, (-1, -1)), (0, (0, 5)), (2, (2, 9)), (3, (2, 9)), (4, (4, 20)), (5, (5, 33)), (6, (-1, -1))];
+        let cases = [
+            (-2, (-2, 5)),
+            (-1, (-1, -1)),
+            (0, (0, 5)),
+            (2, (2, 9)),
+            (3, (2, 9)),
+            (4, (4, 20)),
+            (5, (5, 33)),
+            (6, (-1, -1)),
+        ];
         for (asked, answer) in cases {
             assert_eq!(epochs.end_offset(asked, 33), answer, "epoch {asked}");
         }

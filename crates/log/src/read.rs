@@ -157,7 +157,7 @@ impl Log {
         let mut from = hint.max(self.start_offset);
         while let Some((position, batch)) = segment.seek(&self.dir, from)? {
             if batch.max_timestamp >= timestamp
-                && let Some(found) = self.record_in(segment, position, &batch, timestamp)?
+                && let Some(found) = self.record_in(segment, position, &batch, timestamp, self.start_offset)?
             {
                 return Ok(Some(found));
             }
@@ -166,7 +166,8 @@ impl Log {
         Ok(None)
     }
 
-    /// The record with the largest timestamp, the first one if there are several.
+    /// The record with the largest timestamp, the first one if there are several. As in Kafka it may lie below the log's
+    /// start, while its segment is there.
     pub fn max_timestamp(&self) -> Result<Lookup<Option<TimestampOffset>>, ReadError> {
         lookup(self.find_max_timestamp())
     }
@@ -177,22 +178,23 @@ impl Log {
             return Ok(None);
         };
         match segment.seek(&self.dir, segment.max_timestamp_offset)? {
-            Some((position, batch)) => self.record_in(segment, position, &batch, latest),
+            Some((position, batch)) => self.record_in(segment, position, &batch, latest, segment.base_offset),
             None => Ok(None),
         }
     }
 
-    /// The first record of a batch with a timestamp of at least `timestamp`, not below the log's start.
+    /// The first record of a batch with at least this timestamp and offset.
     fn record_in(
         &self,
         segment: &Segment,
         position: u64,
         batch: &BatchHeader,
         timestamp: i64,
+        offset: i64,
     ) -> Result<Option<TimestampOffset>, Need> {
         let bytes = segment.slices(position, position + u64::from(batch.size))?.concat();
         let corrupt = || Need::Corrupt { file: segment.log.clone(), position };
-        let found = crate::validate::first_record_at(&bytes, timestamp, self.start_offset).map_err(|_| corrupt())?;
+        let found = crate::validate::first_record_at(&bytes, timestamp, offset).map_err(|_| corrupt())?;
         Ok(found.map(|(offset, timestamp)| TimestampOffset { timestamp, offset, leader_epoch: batch.leader_epoch }))
     }
 

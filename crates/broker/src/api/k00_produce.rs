@@ -153,12 +153,15 @@ fn append(
     let records = data.records.as_deref().ok_or(Refusal::of(ErrorCode::InvalidRecord))?;
     let (wall, observed) = (broker.wall, broker.observed);
     let partition = broker.leading_mut(id).map_err(Refusal::of)?;
-    check_batch(ctx, acks, records)?;
+    check_batch(ctx, records)?;
     let guard = match verified.get(&id) {
         Some(Ok(guard)) => *guard,
         Some(Err((code, message))) => return Err(Refusal { message: message.clone(), ..Refusal::of(*code) }),
         None => None,
     };
+    if !matches!(acks, -1..=1) {
+        return Err(Refusal::of(ErrorCode::InvalidRequiredAcks));
+    }
     if topic_name::is_internal(&partition.topic) && ctx.client_id() != ADMIN_CLIENT {
         return Err(Refusal::of(ErrorCode::InvalidTopicException));
     }
@@ -220,7 +223,7 @@ fn refuse_request(request: &ProduceRequest) -> Option<(ErrorCode, Option<String>
 
 /// What depends on the request, before the log checks the batch itself: one batch that is all there, of the current
 /// format, in a codec that the version has. Before there were batches, all of this is the log's.
-pub(super) fn check_batch(ctx: &RequestContext, acks: i16, records: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_batch(ctx: &RequestContext, records: &[u8]) -> Result<(), Refusal> {
     let mut batches = batches(records);
     match batches.next() {
         _ if ctx.api_version < BATCHES_VERSION => {}
@@ -234,7 +237,7 @@ pub(super) fn check_batch(ctx: &RequestContext, acks: i16, records: &[u8]) -> Re
         // What is no batch is the log's to refuse.
         Some(_) => {}
     }
-    if matches!(acks, -1..=1) { Ok(()) } else { Err(Refusal::of(ErrorCode::InvalidRequiredAcks)) }
+    Ok(())
 }
 
 /// What a message of format 0 takes without key and value.

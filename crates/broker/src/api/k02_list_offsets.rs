@@ -228,10 +228,8 @@ fn list_segments(broker: &Broker, ctx: &RequestContext, body: &Bytes) -> Result<
         writer.array_len(partitions);
         for _ in 0..partitions {
             let (partition, timestamp, most) = (reader.i32()?, reader.i64()?, reader.i32()?);
-            let found = topic.and_then(|topic| {
-                if timestamp < EARLIEST {
-                    return Err(ErrorCode::UnsupportedVersion);
-                }
+            let known = if timestamp < EARLIEST { Err(ErrorCode::UnsupportedVersion) } else { topic };
+            let found = known.and_then(|topic| {
                 let log = &broker.leading(PartitionId { topic, partition })?.log;
                 Ok(segments_before(log, timestamp, most, is_consumer, broker.wall))
             });

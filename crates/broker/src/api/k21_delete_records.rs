@@ -17,7 +17,8 @@ use crate::topic_name;
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
     let request: DeleteRecordsRequest = ctx.decode(body)?;
     let mut response = DeleteRecordsResponse::default();
-    for topic in request.topics {
+    // Kafka answers for partitions, and names a topic only if it has some.
+    for topic in request.topics.into_iter().filter(|topic| !topic.partitions.is_empty()) {
         let mut result = DeleteRecordsTopicResult::default();
         for asked in &topic.partitions {
             let mut partition = DeleteRecordsPartitionResult::default();

@@ -33,6 +33,10 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     for topic in &mut request.topics {
         let id = broker.image.topic_id(&topic.name);
         let name = topic.name.clone();
+        // One that is not there is answered for even without partitions.
+        if id.is_none() {
+            topic_of(&mut response, &name);
+        }
         topic.partitions.retain(|partition| {
             let index = partition.partition_index;
             let is_there = id.is_some_and(|id| broker.image.partition(id, index).is_some());
@@ -144,6 +148,12 @@ pub(crate) fn refuse_all(response: &mut TxnOffsetCommitResponse, request: &TxnOf
 
 /// Adds one result. Those of one topic stand together.
 pub(crate) fn add_partition(response: &mut TxnOffsetCommitResponse, name: &StrBytes, partition: i32, error: ErrorCode) {
+    let mut result = TxnOffsetCommitResponsePartition::default();
+    (result.partition_index, result.error_code) = (partition, error.code());
+    topic_of(response, name).partitions.push(result);
+}
+
+fn topic_of<'a>(response: &'a mut TxnOffsetCommitResponse, name: &StrBytes) -> &'a mut TxnOffsetCommitResponseTopic {
     let topics = &mut response.topics;
     let at = topics.iter().rposition(|topic| topic.name == *name).unwrap_or_else(|| {
         let mut topic = TxnOffsetCommitResponseTopic::default();
@@ -151,9 +161,7 @@ pub(crate) fn add_partition(response: &mut TxnOffsetCommitResponse, name: &StrBy
         topics.push(topic);
         topics.len() - 1
     });
-    let mut result = TxnOffsetCommitResponsePartition::default();
-    (result.partition_index, result.error_code) = (partition, error.code());
-    topics[at].partitions.push(result);
+    &mut topics[at]
 }
 
 /// The oldest clients break on COORDINATOR_LOAD_IN_PROGRESS.

@@ -37,6 +37,12 @@ fn describe(broker: &Broker, request: &DescribeTopicPartitionsRequest) -> Descri
             request.topics.iter().map(|topic| missing(&topic.name, Uuid::ZERO, ErrorCode::InvalidRequest)).collect();
         return response;
     }
+    // Kafka trips over a topic without a name: it takes it for the one where no cursor is.
+    if request.cursor.is_none() && !asks_for_all && names.contains("") {
+        let error = ErrorCode::UnknownServerError;
+        response.topics = request.topics.iter().map(|topic| missing(&topic.name, Uuid::ZERO, error)).collect();
+        return response;
+    }
     let limit = request.response_partition_limit.min(broker.settings.int("max.request.partition.size.limit"));
     let mut room = usize::try_from(limit).unwrap_or(0).max(1);
     for &name in names.range(from..) {

@@ -54,7 +54,7 @@ pub(super) fn begins_transactions(
             let records = partition.records.as_deref().unwrap_or_default();
             let Ok(batch) = BatchView::parse(records) else { continue };
             let is_there = broker.image.partition(topic, partition.index).is_some();
-            let is_right = check_batch(ctx, request.acks, records).is_ok();
+            let is_right = check_batch(ctx, records).is_ok();
             if is_there && is_right && batch.is_transactional() && batch.producer_id() >= 0 {
                 begun.push(Begun {
                     id: PartitionId { topic, partition: partition.index },

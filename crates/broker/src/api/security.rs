@@ -30,6 +30,11 @@ fn answer<Q: KafkaRequest, R: KafkaResponse>(ctx: &RequestContext, body: Bytes, 
     Ok(Served::Answer(ctx.respond(&answer(ctx.api_version, request))))
 }
 
+/// Refuses to read a request with a kind of ACL that is said to be unknown. It is no error that could be answered.
+fn all_known(kinds: &[i8]) -> Result<(), DecodeError> {
+    if kinds.contains(&0) { Err(DecodeError::Invalid { what: "kind of an ACL", value: 0 }) } else { Ok(()) }
+}
+
 pub(super) fn sasl_handshake(_: &mut Broker, ctx: RequestContext, body: Bytes) -> Handled {
     answer(&ctx, body, |_, _: SaslHandshakeRequest| {
         let mut response = SaslHandshakeResponse::default();
@@ -48,34 +53,39 @@ pub(super) fn sasl_authenticate(_: &mut Broker, ctx: RequestContext, body: Bytes
 }
 
 pub(super) fn describe_acls(_: &mut Broker, ctx: RequestContext, body: Bytes) -> Handled {
-    answer(&ctx, body, |_, _: DescribeAclsRequest| {
-        let mut response = DescribeAclsResponse::default();
-        response.error_code = ErrorCode::SecurityDisabled.code();
-        response.error_message = Some(text("No Authorizer is configured on the broker"));
-        response
-    })
+    let asked: DescribeAclsRequest = ctx.decode(body)?;
+    all_known(&[asked.pattern_type_filter, asked.resource_type_filter, asked.permission_type, asked.operation])?;
+    let mut response = DescribeAclsResponse::default();
+    response.error_code = ErrorCode::SecurityDisabled.code();
+    response.error_message = Some(text("No Authorizer is configured on the broker"));
+    Ok(Served::Answer(ctx.respond(&response)))
 }
 
 pub(super) fn create_acls(_: &mut Broker, ctx: RequestContext, body: Bytes) -> Handled {
-    answer(&ctx, body, |_, request: CreateAclsRequest| {
-        let mut refused = AclCreationResult::default();
-        refused.error_code = ErrorCode::SecurityDisabled.code();
-        refused.error_message = Some(text(NO_AUTHORIZER));
-        let mut response = CreateAclsResponse::default();
-        response.results = vec![refused; request.creations.len()];
-        response
-    })
+    let request: CreateAclsRequest = ctx.decode(body)?;
+    for acl in &request.creations {
+        all_known(&[acl.resource_pattern_type, acl.resource_type, acl.permission_type, acl.operation])?;
+    }
+    let mut refused = AclCreationResult::default();
+    refused.error_code = ErrorCode::SecurityDisabled.code();
+    refused.error_message = Some(text(NO_AUTHORIZER));
+    let mut response = CreateAclsResponse::default();
+    response.results = vec![refused; request.creations.len()];
+    Ok(Served::Answer(ctx.respond(&response)))
 }
 
 pub(super) fn delete_acls(_: &mut Broker, ctx: RequestContext, body: Bytes) -> Handled {
-    answer(&ctx, body, |_, request: DeleteAclsRequest| {
-        let mut refused = DeleteAclsFilterResult::default();
-        refused.error_code = ErrorCode::SecurityDisabled.code();
-        refused.error_message = Some(text(NO_AUTHORIZER));
-        let mut response = DeleteAclsResponse::default();
-        response.filter_results = vec![refused; request.filters.len()];
-        response
-    })
+    let request: DeleteAclsRequest = ctx.decode(body)?;
+    for filter in &request.filters {
+        let kinds = [filter.pattern_type_filter, filter.resource_type_filter, filter.permission_type, filter.operation];
+        all_known(&kinds)?;
+    }
+    let mut refused = DeleteAclsFilterResult::default();
+    refused.error_code = ErrorCode::SecurityDisabled.code();
+    refused.error_message = Some(text(NO_AUTHORIZER));
+    let mut response = DeleteAclsResponse::default();
+    response.filter_results = vec![refused; request.filters.len()];
+    Ok(Served::Answer(ctx.respond(&response)))
 }
 
 /// Tokens are given only to who has proved who it is.
@@ -86,9 +96,15 @@ pub(super) fn create_token(_: &mut Broker, ctx: RequestContext, body: Bytes) -> 
         let mut response = CreateDelegationTokenResponse::default();
         response.error_code = NO_TOKENS;
         let owner = request.owner_principal_name.filter(|name| !name.as_bytes().is_empty());
-        (response.principal_type, response.principal_name) = match owner {
-            Some(name) => (request.owner_principal_type.unwrap_or_default(), name),
-            None => (text("User"), text("ANONYMOUS")),
+        (response.principal_type, response.principal_name) = match (owner, request.owner_principal_type) {
+            (Some(name), Some(kind)) => (kind, name),
+            (owner, _) => {
+                // Kafka trips over an owner that has a name alone.
+                if owner.is_some() {
+                    response.error_code = ErrorCode::UnknownServerError.code();
+                }
+                (text("User"), text("ANONYMOUS"))
+            }
         };
         if version >= 3 {
             response.token_requester_principal_type = text("User");

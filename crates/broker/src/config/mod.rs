@@ -400,6 +400,7 @@ fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
         Check::ListOf(allowed) => {
             let items: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
             match items.iter().find(|item| !allowed.contains(item)) {
+                Some(&"") => Err(format!("Configuration '{name}' values must not be empty.")),
                 Some(item) => refuse(item, format!("String must be one of: {}", allowed.join(", "))),
                 None => Ok(()),
             }
@@ -489,6 +490,7 @@ mod tests {
                 "shred",
                 "Invalid value shred for configuration cleanup.policy: String must be one of: compact, delete",
             ),
+            ("cleanup.policy", "delete,", "Configuration 'cleanup.policy' values must not be empty."),
             (
                 "min.cleanable.dirty.ratio",
                 "1.5",

@@ -25,17 +25,18 @@ impl Controller {
     pub(super) fn elect_leaders(&mut self, call: Call, request: ElectLeadersRequest) {
         // Version 0 knows no other than preferred leaders.
         let election = if call.version == 0 { PREFERRED } else { request.election_type };
+        let unknown = !matches!(election, PREFERRED | UNCLEAN);
         let asked: Vec<(String, Vec<i32>)> = match &request.topic_partitions {
             Some(topics) => topics.iter().map(|topic| (topic.topic.to_string(), topic.partitions.clone())).collect(),
             None => {
-                let all = self.image.named_topics();
+                let all = self.image.named_topics().filter(|_| !unknown);
                 all.map(|(name, _, topic)| (name.to_string(), (0..topic.partitions.len() as i32).collect())).collect()
             }
         };
         let mut response = ElectLeadersResponse::default();
         let mut failed = ElectLeadersResponse::default();
-        let unknown = !matches!(election, PREFERRED | UNCLEAN);
-        if unknown && call.version >= 1 {
+        let asks_for_none = request.topic_partitions.as_ref().is_some_and(Vec::is_empty);
+        if unknown && !asks_for_none && call.version >= 1 {
             response.error_code = ErrorCode::InvalidRequest.code();
         }
         let mut records = Vec::new();
@@ -107,7 +108,7 @@ impl Controller {
     pub(super) fn alter_reassignments(&mut self, call: Call, request: AlterPartitionReassignmentsRequest) {
         let mut response = AlterPartitionReassignmentsResponse::default();
         response.error_message = None;
-        if call.version >= 1 {
+        if call.version >= 1 && !request.topics.is_empty() {
             response.allow_replication_factor_change = request.allow_replication_factor_change;
         }
         for topic in &request.topics {

@@ -116,7 +116,7 @@ impl TxnCoordinator {
                 Ok(&transaction.metadata)
             })
         };
-        result_of(asked, |topic, partition| match found {
+        result_by_partition(asked, |topic, partition| match found {
             Ok(metadata) if metadata.has(topic, partition) => ErrorCode::None,
             Ok(_) => ErrorCode::TransactionAbortable,
             Err(error) => error,
@@ -219,8 +219,18 @@ fn partitions_of(asked: &AddPartitionsToTxnTransaction) -> Partitions {
     partitions
 }
 
+/// As [`result_of`], where partitions have errors of their own: topics without any are left out.
+pub(crate) fn result_by_partition(
+    asked: &AddPartitionsToTxnTransaction,
+    error: impl Fn(&str, i32) -> ErrorCode,
+) -> AddPartitionsToTxnResult {
+    let mut result = result_of(asked, error);
+    result.topic_results.retain(|topic| !topic.results_by_partition.is_empty());
+    result
+}
+
 /// One result per partition that was asked for.
-pub(crate) fn result_of(
+fn result_of(
     asked: &AddPartitionsToTxnTransaction,
     error: impl Fn(&str, i32) -> ErrorCode,
 ) -> AddPartitionsToTxnResult {

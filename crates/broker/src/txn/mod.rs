@@ -41,7 +41,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::result_of as add_result;
+pub(crate) use add::result_by_partition as add_result;
 pub use call::{Markers, TxnOutput, TxnResponse};
 pub use config::TxnConfig;
 pub use coordinator::TxnCoordinator;

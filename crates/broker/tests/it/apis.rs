@@ -70,7 +70,13 @@ fn ask_least(server: &mut Server, api: ApiKey, version: i16) {
         ApiKey::DescribeTopicPartitions => least!(DescribeTopicPartitionsRequest),
         ApiKey::SaslHandshake => least!(SaslHandshakeRequest),
         ApiKey::SaslAuthenticate => least!(SaslAuthenticateRequest),
-        ApiKey::DescribeAcls => least!(DescribeAclsRequest),
+        ApiKey::DescribeAcls => least!(
+            DescribeAclsRequest,
+            resource_type_filter = 1,
+            pattern_type_filter = 3,
+            operation = 1,
+            permission_type = 1
+        ),
         ApiKey::CreateAcls => least!(CreateAclsRequest),
         ApiKey::DeleteAcls => least!(DeleteAclsRequest),
         ApiKey::CreateDelegationToken => least!(CreateDelegationTokenRequest),

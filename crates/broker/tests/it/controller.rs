@@ -5,8 +5,9 @@ use shore_wire::messages::alter_partition_reassignments_request::{ReassignablePa
 use shore_wire::messages::describe_quorum_request::{PartitionData, TopicData};
 use shore_wire::messages::elect_leaders_request::TopicPartitions;
 use shore_wire::messages::{
-    AlterPartitionReassignmentsRequest, CreateAclsRequest, DescribeQuorumRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest, create_acls_request,
+    AlterPartitionReassignmentsRequest, CreateAclsRequest, CreateDelegationTokenRequest, DeleteAclsRequest,
+    DescribeAclsRequest, DescribeQuorumRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest,
+    create_acls_request, delete_acls_request,
 };
 
 use crate::harness::Server;
@@ -28,6 +29,13 @@ fn who_leads_already_is_not_elected() {
         request.topic_partitions = None;
         let all = server.ask(version, &request);
         assert_eq!(all.replica_election_results[0].partition_result, []);
+    }
+    // Whoever asks for nothing is not told that there is no such election.
+    for (asked, code) in [(None, ErrorCode::InvalidRequest), (Some(Vec::new()), ErrorCode::None)] {
+        let mut request = ElectLeadersRequest::default();
+        (request.election_type, request.topic_partitions) = (7, asked);
+        let response = server.ask(2, &request);
+        assert_eq!((response.error_code, response.replica_election_results), (code.code(), Vec::new()));
     }
 }
 
@@ -55,6 +63,9 @@ fn partitions_stay_where_they_are() {
             assert_eq!(response.responses[0].partitions[0].error_code, code, "{topic}-{partition} {replicas:?}");
         }
     }
+    let mut nothing = AlterPartitionReassignmentsRequest::default();
+    nothing.allow_replication_factor_change = false;
+    assert!(server.ask(1, &nothing).allow_replication_factor_change);
     let mut request = ListPartitionReassignmentsRequest::default();
     request.topics = None;
     assert_eq!(server.ask(0, &request).topics, []);
@@ -94,5 +105,36 @@ fn there_is_no_authorizer_to_keep_acls() {
         let response = server.ask(version, &request);
         let codes: Vec<i16> = response.results.iter().map(|result| result.error_code).collect();
         assert_eq!(codes, [ErrorCode::SecurityDisabled.code(); 2]);
+    }
+}
+
+#[test]
+fn acls_of_an_unknown_kind_close_the_connection() {
+    let mut server = Server::start();
+    let mut creation = CreateAclsRequest::default();
+    creation.creations = vec![create_acls_request::AclCreation::default()];
+    let mut deletion = DeleteAclsRequest::default();
+    deletion.filters = vec![delete_acls_request::DeleteAclsFilter::default()];
+    let conns = [server.connect(), server.connect(), server.connect()];
+    server.send(conns[0], 1, &DescribeAclsRequest::default());
+    server.send(conns[1], 1, &creation);
+    server.send(conns[2], 1, &deletion);
+    for conn in conns {
+        assert!(server.closed.contains_key(&conn));
+    }
+}
+
+#[test]
+fn the_owner_of_a_token_has_a_type_and_a_name() {
+    let mut server = Server::start();
+    let mut request = CreateDelegationTokenRequest::default();
+    request.owner_principal_name = Some("a".into());
+    for (kind, code, owner) in [
+        (Some("User".into()), ErrorCode::DelegationTokenRequestNotAllowed, "a"),
+        (None, ErrorCode::UnknownServerError, "ANONYMOUS"),
+    ] {
+        request.owner_principal_type = kind;
+        let response = server.ask(3, &request);
+        assert_eq!((response.error_code, response.principal_name.as_str()), (code.code(), owner));
     }
 }

@@ -260,6 +260,9 @@ fn partitions_are_described_page_by_page() {
     server.create_topic("a", 2, &[]);
     server.create_topic("b", 3, &[]);
     let found = |name: &str, partitions: &[i32]| (name.to_owned(), 0, partitions.to_vec());
+    // A topic without a name is what Kafka fails over.
+    let failed = |name: &str| (name.to_owned(), ErrorCode::UnknownServerError.code(), Vec::new());
+    assert_eq!(described(&mut server, &["a", ""], 10, None), (vec![failed("a"), failed("")], None));
     let at = |name: &str, partition| Some((name.to_owned(), partition));
     for (topics, limit, from, expected, next) in [
         (&[][..], 2000, None, vec![found("a", &[0, 1]), found("b", &[0, 1, 2])], None),
@@ -358,6 +361,9 @@ fn records_are_deleted_up_to_an_offset() {
             assert_eq!(answer, expected, "{topic}-{partition} before {offset}");
         }
     }
+    let mut nothing = DeleteRecordsRequest::default();
+    nothing.topics = vec![delete_records_request::DeleteRecordsTopic::default()];
+    assert_eq!(server.ask(2, &nothing).topics, []);
     let mut server = server.restart();
     assert_eq!(delete_records(&mut server, 2, "orders", 0, 0), (2, 0));
     assert_eq!(delete_records(&mut server, 2, "orders", 0, -1), (3, 0));

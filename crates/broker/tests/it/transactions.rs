@@ -8,7 +8,7 @@ use shore_broker::group::partition_for;
 use shore_wire::batch::{BatchBuilder, BatchOptions, BatchView, batches};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::encode_request;
-use shore_wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use shore_wire::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use shore_wire::messages::describe_producers_request::TopicRequest;
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use shore_wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -243,6 +243,10 @@ fn clients_of_the_old_protocol_add_their_partitions_first() {
     let error = result.results_by_partition[0].partition_error_code;
     assert_eq!(error, ErrorCode::TopicAuthorizationFailed.code());
     assert_eq!(produced(&server.ask(9, &produce_in(0, producer, 0, &["a"]))), (0, 0));
+    // The transaction is asked before the acks are looked at.
+    let mut strange = produce_in(1, producer, 0, &["a"]);
+    strange.acks = 2;
+    assert_eq!(produced(&server.ask(9, &strange)).1, ErrorCode::InvalidTxnState.code());
     assert_eq!(server.ask(4, &end_request(producer, true)).error_code, 0);
     assert_eq!(read(&mut server, 0, 0), (vec!["a".into()], vec![], 2));
     // The epoch stays, and a partition of the last transaction is not one of the next.
@@ -402,6 +406,37 @@ fn offsets(producer: Producer, offset: i64) -> TxnOffsetCommitRequest {
     request.producer_epoch = producer.epoch;
     request.topics = vec![topic];
     request
+}
+
+#[test]
+fn topics_without_partitions_are_answered_for_where_kafka_does() {
+    let mut server = server();
+    let producer = init(&mut server, "x").expect("a producer");
+    let mut request = offsets(producer, 7);
+    for (name, answered) in [("t", 0), ("nowhere", 1)] {
+        request.topics[0].name = name.into();
+        request.topics[0].partitions.clear();
+        assert_eq!(server.ask(3, &request).topics.len(), answered, "{name}");
+    }
+    let topic = |name: &str, partitions: &[i32]| {
+        let mut topic = AddPartitionsToTxnTopic::default();
+        (topic.name, topic.partitions) = (name.into(), partitions.to_vec());
+        topic
+    };
+    let mut asked = AddPartitionsToTxnTransaction::default();
+    asked.transactional_id = "x".into();
+    (asked.producer_id, asked.producer_epoch) = (producer.id, producer.epoch);
+    for (topics, verify_only, answered) in [
+        (vec![topic("t", &[])], false, 1),
+        (vec![topic("t", &[])], true, 0),
+        (vec![topic("t", &[]), topic("nowhere", &[0])], false, 1),
+    ] {
+        (asked.topics, asked.verify_only) = (topics, verify_only);
+        let mut request = AddPartitionsToTxnRequest::default();
+        request.transactions = vec![asked.clone()];
+        let response = server.ask(4, &request);
+        assert_eq!(response.results_by_transaction[0].topic_results.len(), answered, "{:?}", asked.topics);
+    }
 }
 
 fn commit_offsets(server: &mut Server, version: i16, producer: Producer, offset: i64) -> i16 {

@@ -121,6 +121,22 @@ fn the_first_record_at_or_after_a_timestamp_is_found() {
 }
 
 #[test]
+fn the_largest_timestamp_may_lie_below_the_logs_start() {
+    let mut disk = Disk::new(LogConfig::default());
+    let now = NOW.as_millis();
+    for timestamps in [[now, now + 1], [now - 2, now - 1]] {
+        disk.append_in(0, &batch_at(&timestamps, BatchOptions::default()));
+    }
+    disk.flush();
+    let end = disk.log.end_offset();
+    disk.log.set_high_watermark(end);
+    assert_eq!(disk.log.delete_records(3), Ok(3));
+    let found = disk.look_up(shore_log::Log::max_timestamp).expect("a record");
+    assert_eq!((found.offset, found.timestamp), (1, now + 1));
+    assert_eq!(disk.look_up(|log| log.offset_for_timestamp(now)).map(|found| found.offset), None);
+}
+
+#[test]
 fn an_empty_log_has_no_timestamps() {
     let mut disk = Disk::new(LogConfig::default());
     assert_eq!(disk.look_up(|log| log.offset_for_timestamp(0)), None);
