@@ -23,6 +23,8 @@ use crate::segment::{Indexes, Segment};
 use crate::storage::{ReadRange, StoreOp};
 use filter::{Filter, Remains};
 use offset_map::OffsetMap;
+
+pub use offset_map::MapLimits;
 pub(crate) use swap::{CLEANED_SUFFIX, SWAP_SUFFIX};
 use transactions::CleanedTransactions;
 
@@ -174,9 +176,8 @@ impl Log {
         })
     }
 
-    /// Begins a round. Until it is done or abandoned, no segment is deleted. `map_bytes` is how much
-    /// memory its map may take (`log.cleaner.dedupe.buffer.size`).
-    pub fn begin_cleaning(&mut self, dirt: Dirt, map_bytes: u64, now: Wall) -> Cleaning {
+    /// Begins a round. Until it is done or abandoned, no segment is deleted.
+    pub fn begin_cleaning(&mut self, dirt: Dirt, limits: MapLimits, now: Wall) -> Cleaning {
         self.is_cleaning = true;
         let aborted = |from| CleanedTransactions::new(self.aborted_between(from, dirt.first_uncleanable));
         let first = self.segment_at(dirt.first_dirty);
@@ -185,7 +186,7 @@ impl Log {
         let retention = self.config.delete_retention_ms;
         Cleaning {
             dirt,
-            filter: Filter::new(OffsetMap::new(map_bytes), all, now, retention, dirt.first_uncleanable),
+            filter: Filter::new(OffsetMap::new(limits), all, now, retention, dirt.first_uncleanable),
             phase: Phase::Mapping { segment: first, position: 0, transactions },
             loaded: None,
             ask: CHUNK,

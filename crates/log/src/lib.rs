@@ -25,7 +25,7 @@ mod verification;
 
 pub use append::{AppendError, Appended, Origin, RecordError};
 pub use checkpoint::{CLEANER_OFFSET_CHECKPOINT, OffsetCheckpoint, START_OFFSET_CHECKPOINT};
-pub use clean::{CleanError, CleanStep, Cleaned, Cleaning, Dirt};
+pub use clean::{CleanError, CleanStep, Cleaned, Cleaning, Dirt, MapLimits};
 pub use config::{CleanupPolicy, Compression, LogConfig};
 pub use epochs::{EpochCache, UNDEFINED_EPOCH};
 pub use header::BatchHeader;

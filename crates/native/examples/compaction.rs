@@ -11,7 +11,7 @@ use bytes::Bytes;
 use shore_base::{Random, Wall};
 use shore_log::memory::MemoryStore;
 use shore_log::storage::{FileName, ReadRange, StoreOp, StoreReply, StoreRequest, Token};
-use shore_log::{CleanStep, CleanupPolicy, Log, LogConfig, Origin, Read, Recovery};
+use shore_log::{CleanStep, CleanupPolicy, Log, LogConfig, MapLimits, Origin, Read, Recovery};
 use shore_wire::batch::{BatchBuilder, BatchOptions, ControlKind, batches, end_transaction_marker};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -98,7 +98,7 @@ fn clean(dir: &Path, hours: i64) -> Result<(), Box<dyn Error>> {
     let (mut log, mut store) = open(dir)?;
     let now = Wall::from_millis(NOW + hours * HOUR);
     let dirt = log.dirt(None, now).ok_or("nothing to clean")?;
-    let mut cleaning = log.begin_cleaning(dirt, 4 << 20, now);
+    let mut cleaning = log.begin_cleaning(dirt, MapLimits { bytes: 4 << 20, load: 900_000_000 }, now);
     let cleaned = loop {
         match cleaning.step(&mut log, &mut { u64::MAX }).map_err(|error| error.what)? {
             CleanStep::Load(range) => {

@@ -16,8 +16,9 @@ use shore_wire::messages::{
 
 use super::{RequestContext, Served};
 use crate::broker::Broker;
-use crate::config::ConfigMap;
-use crate::config::alter::{Alteration, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, Operation, TOPIC, check_dynamic};
+use crate::config::alter::{Alteration, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, Operation, TOPIC};
+use crate::config::dynamic::{check_dynamic, check_together};
+use crate::config::{ConfigMap, Dynamic};
 use crate::controller::{Altered, Refusal, incremental_response, legacy_response};
 use crate::link::Asked;
 
@@ -105,7 +106,13 @@ fn check_broker(broker: &Broker, alteration: &Alteration) -> Result<(), Refusal>
             None => configs.remove(&name),
         };
     }
-    check_dynamic(&configs, !name.is_empty()).map_err(invalid)
+    check_dynamic(&configs, !name.is_empty()).map_err(invalid)?;
+    let known = broker.image.dynamic_configs(broker.id());
+    let dynamic = match name {
+        "" => Dynamic { all: Some(&configs), ..known },
+        _ => Dynamic { own: Some(&configs), ..known },
+    };
+    check_together(&broker.settings, &broker.settings.with_dynamic(dynamic), dynamic).map_err(invalid)
 }
 
 fn is_this_broker(broker: &Broker, name: &str) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use shore_base::Duration;
 use shore_base::collections::BTreeSet;
 use shore_log::storage::{FileName, ReadRange, StoreOp};
-use shore_log::{CLEANER_OFFSET_CHECKPOINT, CleanStep, Cleaned, Cleaning, Dirt, OffsetCheckpoint};
+use shore_log::{CLEANER_OFFSET_CHECKPOINT, CleanStep, Cleaned, Cleaning, Dirt, MapLimits, OffsetCheckpoint};
 
 use super::{Broker, BrokerOutput, LoadFor, Timer};
 use crate::config::double::{ONE, billionths};
@@ -85,10 +85,13 @@ impl Broker {
             return;
         };
         self.cleaner.is_awake = true;
-        let map_bytes = self.settings.long("log.cleaner.dedupe.buffer.size").max(0) as u64;
+        let limits = MapLimits {
+            bytes: self.settings.long("log.cleaner.dedupe.buffer.size").max(0) as u64,
+            load: self.settings.billionths("log.cleaner.io.buffer.load.factor").max(0) as u64,
+        };
         let wall = self.wall;
         let Some(partition) = self.replicas.get_soft(id) else { return };
-        let cleaning = partition.log.begin_cleaning(dirt, map_bytes, wall);
+        let cleaning = partition.log.begin_cleaning(dirt, limits, wall);
         let topic = partition.topic.clone();
         self.cleaner.round = Some(Round { id, cleaning, waits: Waits::Turn, budget: BUDGET });
         self.emit(|| Event::CleaningBegan { topic, partition: id.partition, dirt });

@@ -2,7 +2,7 @@
 
 use shore_wire::messages::{alter_configs_request, incremental_alter_configs_request};
 
-use super::{BrokerConfig, ConfigMap, Kind, broker_config, check_kind, topic_config};
+use super::{ConfigMap, Kind, broker_config, topic_config};
 
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
@@ -138,36 +138,6 @@ fn alter_list(known: &str, operation: Operation, given: &str) -> String {
     items.join(",")
 }
 
-/// Whether a broker may be given these dynamic configs; `of_one` are those of one broker, not of all. The text is
-/// Kafka's.
-pub(crate) fn check_dynamic(configs: &ConfigMap, of_one: bool) -> Result<(), String> {
-    let named = |wanted: &dyn Fn(&str, Option<&BrokerConfig>) -> bool| {
-        let names = configs.keys().filter(|name| wanted(name, broker_config(name)));
-        names.map(String::as_str).collect::<Vec<_>>().join(", ")
-    };
-    let refuse = |why: &str, names: String| Err(format!("{why}: [{names}]"));
-    let fixed = named(&|_, config| config.is_some_and(|config| !config.dynamic));
-    if !fixed.is_empty() {
-        return refuse("Cannot update these configs dynamically", fixed);
-    }
-    for (name, value) in configs {
-        if let Some(config) = broker_config(name) {
-            check_kind(config.kind, name, value)?;
-        }
-    }
-    let of_brokers = named(&|name, config| config.is_some() && is_of_one_broker(name));
-    if !of_one && !of_brokers.is_empty() {
-        return refuse("Cannot update these configs at default cluster level, broker id must be specified", of_brokers);
-    }
-    Ok(())
-}
-
-/// Listeners, security and directories are each broker's own.
-fn is_of_one_broker(name: &str) -> bool {
-    ["ssl.", "sasl.", "listener"].iter().any(|prefix| name.starts_with(prefix))
-        || matches!(name, "principal.builder.class" | "cordoned.log.dirs")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,30 +179,5 @@ mod tests {
             outcome,
             Ok(vec![("retention.ms".to_owned(), Some("5".to_owned())), ("segment.ms".to_owned(), None)])
         );
-    }
-
-    #[test]
-    fn only_dynamic_configs_of_the_right_level_may_change() {
-        for (name, value, of_one, refusal) in [
-            ("message.max.bytes", "5", false, Ok(())),
-            ("unheard.of", "5", false, Ok(())),
-            ("num.partitions", "5", true, Err("Cannot update these configs dynamically: [num.partitions]")),
-            ("listeners", "PLAINTEXT://:1", true, Ok(())),
-            (
-                "listeners",
-                "PLAINTEXT://:1",
-                false,
-                Err("Cannot update these configs at default cluster level, broker id must be specified: [listeners]"),
-            ),
-            (
-                "message.max.bytes",
-                "many",
-                true,
-                Err("Invalid value many for configuration message.max.bytes: Not a number of type INT"),
-            ),
-        ] {
-            let configs = ConfigMap::from([(name.to_owned(), value.to_owned())]);
-            assert_eq!(check_dynamic(&configs, of_one), refusal.map_err(str::to_owned), "{name}");
-        }
     }
 }

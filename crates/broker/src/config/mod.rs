@@ -3,6 +3,7 @@
 pub(crate) mod alter;
 mod broker;
 pub(crate) mod double;
+pub(crate) mod dynamic;
 mod group;
 mod topic;
 
@@ -163,6 +164,13 @@ impl Settings {
         self.text(name).and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| panic!("{name} has no number"))
     }
 
+    /// A fraction, which must be a config with a default.
+    pub fn billionths(&self, name: &str) -> i64 {
+        self.text(name)
+            .and_then(|text| double::billionths(text.trim()))
+            .unwrap_or_else(|| panic!("{name} has no number"))
+    }
+
     pub fn int(&self, name: &str) -> i32 {
         self.long(name) as i32
     }
@@ -269,7 +277,7 @@ pub(crate) fn check_topic_configs(configs: &ConfigMap) -> Result<(), String> {
             return Err(format!("Unknown topic config name: {name}"));
         };
         check_kind(config.kind, name, value)?;
-        check_value(config, value)?;
+        check_value(&config.check, name, value)?;
     }
     if configs.get("remote.storage.enable").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
         let why = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
@@ -368,12 +376,11 @@ fn decimal(text: &str) -> String {
     }
 }
 
-fn check_value(config: &TopicConfig, value: &str) -> Result<(), String> {
-    let name = config.name;
+fn check_value(check: &Check, name: &str, value: &str) -> Result<(), String> {
     let refuse = |value: &str, why: String| Err(format!("Invalid value {value} for configuration {name}: {why}"));
     let text = value.trim();
     let number = || text.parse::<i64>().expect("the type was checked");
-    match &config.check {
+    match check {
         Check::Any => Ok(()),
         Check::AtLeast(least) if number() < *least => refuse(text, format!("Value must be at least {least}")),
         Check::Between(least, _) if number() < *least => refuse(text, format!("Value must be at least {least}")),

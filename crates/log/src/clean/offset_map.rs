@@ -9,7 +9,18 @@ pub(crate) struct OffsetMap {
     slots: Arc<Vec<Slot>>,
     len: usize,
     most_slots: usize,
+    /// Below `most_slots`: where none is free, a key that is not there is looked for without end.
+    most_keys: usize,
     latest: i64,
+}
+
+/// How large the map may become.
+#[derive(Clone, Copy, Debug)]
+pub struct MapLimits {
+    /// The memory that it takes (`log.cleaner.dedupe.buffer.size`).
+    pub bytes: u64,
+    /// How much of that is filled before a round goes no further, in billionths (`log.cleaner.io.buffer.load.factor`).
+    pub load: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +34,16 @@ const FREE: Slot = Slot { hash: [0; 2], offset: -1 };
 const FIRST_SLOTS: usize = 64;
 
 impl OffsetMap {
-    /// A map that takes up to `bytes` of memory.
-    pub fn new(bytes: u64) -> Self {
-        let most = (bytes / size_of::<Slot>() as u64).clamp(FIRST_SLOTS as u64, u64::from(u32::MAX));
-        Self { slots: Arc::new(vec![FREE; FIRST_SLOTS]), len: 0, most_slots: most as usize, latest: -1 }
+    pub fn new(limits: MapLimits) -> Self {
+        let most = (limits.bytes / size_of::<Slot>() as u64).clamp(FIRST_SLOTS as u64, u64::from(u32::MAX));
+        let keys = u128::from(most) * u128::from(limits.load) / 1_000_000_000;
+        Self {
+            slots: Arc::new(vec![FREE; FIRST_SLOTS]),
+            len: 0,
+            most_slots: most as usize,
+            most_keys: keys.clamp(1, u128::from(most) - 1) as usize,
+            latest: -1,
+        }
     }
 
     /// Up to this offset, all records were put or need not be.
@@ -38,9 +55,9 @@ impl OffsetMap {
         self.latest = offset;
     }
 
-    /// Whether no further key may be put (`log.cleaner.io.buffer.load.factor` of 0.9 is reached).
+    /// Whether no further key may be put.
     pub fn is_full(&self) -> bool {
-        self.len >= self.most_slots / 10 * 9
+        self.len >= self.most_keys
     }
 
     pub fn get(&self, key: &[u8]) -> Option<i64> {
@@ -146,17 +163,20 @@ mod tests {
 
     #[test]
     fn the_newest_offset_of_each_key_is_found_up_to_the_last_slot() {
-        let mut map = OffsetMap::new(24 * 1000);
-        let key = |n: i64| format!("key {n}");
-        let mut put = 0;
-        while !map.is_full() {
-            map.put(key(put).as_bytes(), put * 2);
-            map.put(key(put).as_bytes(), put * 2 + 1);
-            put += 1;
+        for (load, keys) in
+            [(900_000_000, 900), (950_000_000, 950), (1_000_000_000, 999), (u64::MAX, 999), (1_000_000, 1), (0, 1)]
+        {
+            let mut map = OffsetMap::new(MapLimits { bytes: 24 * 1000, load });
+            let key = |n: i64| format!("key {n}");
+            let mut put = 0;
+            while !map.is_full() {
+                map.put(key(put).as_bytes(), put * 2);
+                map.put(key(put).as_bytes(), put * 2 + 1);
+                put += 1;
+            }
+            assert_eq!((put, map.len as i64, map.latest()), (keys, keys, keys * 2 - 1));
+            assert!((0..put).all(|n| map.get(key(n).as_bytes()) == Some(n * 2 + 1)));
+            assert_eq!(map.get(b"another"), None);
         }
-        assert_eq!((put, map.len, map.latest()), (900, 900, 1799));
-        assert!((0..put).all(|n| map.get(key(n).as_bytes()) == Some(n * 2 + 1)));
-        assert_eq!(map.get(b"another"), None);
-        assert_eq!(map.slots.len(), 1000);
     }
 }

@@ -1,7 +1,7 @@
 use shore_base::collections::BTreeMap;
 use shore_base::{Random, Wall};
 use shore_log::storage::{StoreOp, StoreReply, StoreRequest, Token};
-use shore_log::{CleanStep, Cleaned, CleanupPolicy, LogConfig, Origin};
+use shore_log::{CleanStep, Cleaned, CleanupPolicy, LogConfig, MapLimits, Origin};
 use shore_wire::batch::{self, BatchBuilder, BatchOptions, ControlKind, end_transaction_marker};
 use shore_wire::compress::Codec;
 
@@ -73,7 +73,8 @@ fn clean_watched(
     mut each_op: impl FnMut(&Disk),
 ) -> Option<Cleaned> {
     let dirt = disk.log.dirt(from, now).filter(|dirt| dirt.is_enough(0))?;
-    let mut cleaning = disk.log.begin_cleaning(dirt, map_bytes, now);
+    let limits = MapLimits { bytes: map_bytes, load: 900_000_000 };
+    let mut cleaning = disk.log.begin_cleaning(dirt, limits, now);
     loop {
         match cleaning.step(&mut disk.log, &mut 300).expect("sound segments") {
             CleanStep::Load(range) => {
@@ -477,7 +478,7 @@ fn ops_that_failed_can_be_carried_out_again() {
         let mut undisturbed = disk.clone();
         clean(&mut undisturbed, None, NOW).expect("it is dirty");
         let dirt = disk.log.dirt(None, NOW).expect("compacted");
-        let mut cleaning = disk.log.begin_cleaning(dirt, 1 << 20, NOW);
+        let mut cleaning = disk.log.begin_cleaning(dirt, MapLimits { bytes: 1 << 20, load: 900_000_000 }, NOW);
         loop {
             match cleaning.step(&mut disk.log, &mut { u64::MAX }).expect("sound segments") {
                 CleanStep::Store(ops) => {
