@@ -24,13 +24,13 @@ pub const PARTS: &[Part] = &[
     },
     Part {
         name: "unit",
-        about: "Every native test, and 220 simulated runs with every check of a debug build",
+        about: "Every native test, and 48 of the simulated runs as a debug build runs them",
         prepare: nothing,
         run: unit,
     },
     Part {
         name: "seeds",
-        about: "2,000 simulated runs with crashes, torn writes, and disks and links at fault",
+        about: "2,000 simulated runs with crashes, torn writes, dropped answers, and disks and links at fault",
         prepare: nothing,
         run: |_| sim(&["seeds".to_owned(), "2000".to_owned()]),
     },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shore_base::ConnId;
+use shore_base::{ConnId, Uuid};
 use shore_log::{Cleaned, Dirt};
 use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
@@ -70,10 +70,12 @@ pub enum Event {
     },
     TopicCreated {
         topic: Arc<str>,
+        id: Uuid,
         partitions: i32,
     },
     TopicDeleted {
         topic: Arc<str>,
+        id: Uuid,
     },
     /// The controller proposed this.
     MetadataRecord {

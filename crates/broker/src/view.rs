@@ -82,6 +82,8 @@ pub struct LogView {
     /// Up to here it is stored as the durability level wants it.
     pub durable_end: i64,
     pub end_offset: i64,
+    /// Leader epochs and the offsets at which they began, oldest first.
+    pub epochs: Vec<(i32, i64)>,
     pub size_bytes: u64,
     pub cached_bytes: u64,
     pub segments: Vec<SegmentInfo>,
@@ -173,6 +175,7 @@ fn log(partition: &Partition) -> LogView {
         last_stable_offset: log.last_stable_offset(),
         durable_end: log.durable_end(),
         end_offset: log.end_offset(),
+        epochs: log.epochs().to_vec(),
         size_bytes: log.size_bytes(),
         cached_bytes: log.cached_bytes(),
         segments: log.segments().collect(),

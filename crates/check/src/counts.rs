@@ -37,6 +37,13 @@ counts! {
     slow_disks: "slow disks",
     cut_links: "cut links",
     slow_links: "slow links",
+    dropped_connections: "connections dropped",
+    admin_calls: "answers to the admin",
+    topics_deleted: "topics deleted",
+    log_starts: "log starts moved",
+    cleanings: "logs cleaned",
+    static_returns: "static members back",
+    expiries: "groups' offsets expired",
     /// Batches that were answered with KAFKA_STORAGE_ERROR.
     storage_errors: "batches refused by the store",
     /// Fetches of a partition that were answered with OFFSET_OUT_OF_RANGE.

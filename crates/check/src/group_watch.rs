@@ -6,6 +6,7 @@ use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, StateName};
 
+use crate::topics::Topics;
 use crate::wire_watch::Broken;
 
 /// A group and a member of it, or an instance id.
@@ -111,6 +112,12 @@ impl GroupWatch {
         self.offsets.clear();
     }
 
+    /// What was committed of it goes too.
+    pub fn topic_is_gone(&mut self, topic: &str) {
+        self.partitions.retain(|(_, name), _| name != topic);
+        self.offsets.retain(|(_, name, _), _| name != topic);
+    }
+
     pub fn event(&mut self, at: Instant, event: &GroupEvent) -> Vec<Broken> {
         match event {
             GroupEvent::StateChanged { group, .. } => {
@@ -148,7 +155,7 @@ impl GroupWatch {
     }
 
     /// Looks into a node.
-    pub fn look(&mut self, now: Instant, wall: Wall, node: &NodeView) -> Vec<Broken> {
+    pub fn look(&mut self, now: Instant, wall: Wall, node: &NodeView, topics: &Topics) -> Vec<Broken> {
         let mut broken = Vec::new();
         // A node that starts or stops does not have its groups in memory.
         if !node.is_ready {
@@ -160,11 +167,11 @@ impl GroupWatch {
                 broken.extend(self.kept(now, &group.group, member));
             }
             if group.state == StateName::Stable && !group.members.is_empty() {
-                broken.extend(self.assigned(now, group));
+                broken.extend(self.assigned(now, group, topics));
             }
         }
         // A node cannot let offsets go while its disk does not take that.
-        let deleted = |topic: &str| !node.topics.iter().any(|held| held.name.as_ref() == topic);
+        let deleted = |topic: &str| topics.asked(topic).delete || topics.id(topic).is_none();
         broken.extend(self.expired(wall, &node.groups, deleted, node.store.failing.is_none()));
         broken
     }
@@ -187,7 +194,7 @@ impl GroupWatch {
 
     /// 32: who is in the group has everything between them, nobody has what another has, and the shares are
     /// even where the assignor says so.
-    fn assigned(&mut self, now: Instant, group: &GroupView) -> Vec<Broken> {
+    fn assigned(&mut self, now: Instant, group: &GroupView, topics: &Topics) -> Vec<Broken> {
         let mut broken = Vec::new();
         let mut unsettled = Vec::new();
         let mut owners: BTreeMap<(&str, i32), &str> = BTreeMap::new();
@@ -202,7 +209,8 @@ impl GroupWatch {
             }
         }
         let subscribed: BTreeSet<&str> = group.members.iter().flat_map(|m| m.subscribed.iter().map(|t| &**t)).collect();
-        for topic in subscribed {
+        // One that was made anew may have fewer partitions than are assigned for now.
+        for topic in subscribed.into_iter().filter(|topic| !topics.asked(topic).delete) {
             let count = self.partitions.get(&(group.group.to_string(), topic.to_owned())).copied().unwrap_or(0);
             for partition in (0..count).filter(|partition| !owners.contains_key(&(topic, *partition))) {
                 let what =

@@ -1,23 +1,36 @@
 //! Development only: runs of the simulator drawn from a seed, and what must hold in every one of them.
 //!
+//! A run is a node, the workloads that its seed draws (`workloads`: producers, groups, topics that come and go), and the
+//! faults that it draws (`faults`: crashes at any call of the disk, power that goes, full and failing and slow disks, cut
+//! and slow links, connections that break with an answer on its way). Then all heals and must come to rest.
+//!
 //! The rules carry the numbers of the project's list of invariants of a Kafka cluster. Checked here, of those that
 //! bind a cluster of one node: 1 (marks in order), 2 (dense offsets), 4 (epochs never fall), 6 (what is acknowledged
 //! stays), 8 (what was read stays), 10 (acks=all is committed), 11 (what an error says of the records), 12 (leader,
-//! ISR and replicas fit), 26 (one key, one partition), 27 to 29 (idempotence, order, producer ids), 30 to 32
+//! ISR and replicas fit), 17 (batches are of the epoch in which they lie), 18 (no records for another epoch), 24 (a
+//! broker's epochs rise), 26 (one key, one partition), 27 to 29 (idempotence, order, producer ids), 30 to 32
 //! (owners, generations, assignments), 34 (who is let go and who is kept), 35 to 38 (commits, their return and
-//! expiry, the order of records), 47 (retention), 49 (nothing from before a log's start), 54 (replay), 55 (rest).
+//! expiry, the order of records), 39 (every acknowledged record is processed), 47 (retention), 48 (compaction keeps the
+//! last record of a key), 49 (nothing from before a log's start), 54 (replay), 55 (rest). What is promised of a topic is
+//! promised under its id: a name may be given again.
 //!
-//! Not checked, though a single node could break them: 17 and 18 (leader-epoch cache, fetches with a stale
-//! epoch), 24 (broker epochs rise), 39 (every acknowledged record is processed). They wait for what they are about:
-//! 33 (cooperative members), 40 to 46 (transactions), 48 (compaction), 50 to 53 (quotas, ACLs, share groups,
-//! streams). The others are about several nodes.
+//! Of 18 a session's partitions that a request does not name are not looked at, of 24 the refusal of requests with an
+//! old epoch: those travel within the node, and its own tests see to them. They wait for what they are about:
+//! 33 (cooperative members), 40 to 46 (transactions), 50 to 53 (quotas, ACLs, share groups, streams). The others are
+//! about several nodes.
 
 pub mod checker;
 mod counts;
+mod faults;
 mod group_watch;
+mod node_watch;
+mod records;
 pub mod run;
+mod topics;
 mod wire_watch;
+mod workloads;
 
 pub use checker::{Checker, Violation};
 pub use counts::Counts;
-pub use run::{Crash, Report, Settings, run};
+pub use records::Read;
+pub use run::{Crash, Reader, Report, Settings, run};

@@ -1,22 +1,22 @@
-//! One run: a node, producers and a group under faults, all drawn from a seed; then everything heals and
-//! must come to rest; then everything is read and compared with what was promised.
+//! One run: a node and workloads under faults, all drawn from a seed; then everything heals and must come to rest;
+//! then everything is read and compared with what was promised.
 
 use std::fmt;
 
-use bytes::Bytes;
 use core::time::Duration;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, NodeId, Random, Uuid};
+use shore_broker::view::PartitionView;
 use shore_broker::{Durability, NodeConfig};
-use shore_client::{Acks, Assignor, OffsetReset};
+use shore_client::OffsetReset;
 use shore_sim::snapshot::{Doing, NodeState};
-use shore_sim::{
-    Action, ActorEvent, ActorId, ConsumerSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec, World,
-};
-use shore_wire::compress::Codec;
+use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Disk, DiskModel, Event, EventKind, World};
 
 use crate::checker::{Checker, Violation};
 use crate::counts::Counts;
+use crate::faults;
+use crate::records::Read;
+use crate::workloads::{Plan, WORKLOADS};
 
 /// What a run is made of, apart from its seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,24 +89,31 @@ impl fmt::Display for Report {
 }
 
 const NODE: NodeId = NodeId(1);
-const TOPIC: &str = "orders";
-const PARTITIONS: i32 = 3;
 /// The member that reads everything at the end.
 const AUDITOR: &str = "auditor";
 
+/// A group and its topics.
+pub type Reader = (String, BTreeSet<String>);
+
 /// How long the faults go on, and how long everything may take to come to rest after them.
 const UNREST: Duration = Duration::from_secs(20);
-const REST: Duration = Duration::from_secs(300);
+/// A consumer hears of new partitions when its metadata is old (`metadata.max.age.ms`, 300 s).
+const REST: Duration = Duration::from_secs(600);
+
+/// A look into a node costs as much as some hundred of its events.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub fn run(seed: u64, settings: Settings) -> Report {
     let mut random = Random::stream(seed, "run");
     let mut run = Run {
         world: World::new(seed),
         checker: Checker::default(),
-        read: BTreeMap::new(),
+        read: Read::new(),
         auditor: None,
         events: 0,
         to_produce: 0,
+        clients: Vec::new(),
+        members: BTreeMap::new(),
         story: Vec::new(),
         crashes_left: 1 + random.below(3),
         random,
@@ -120,12 +127,12 @@ pub fn run(seed: u64, settings: Settings) -> Report {
     run.world.subscribe();
     run.begin(seed);
     run.until(Instant::ZERO + UNREST, |_| false);
-    let rested = run.heal_and_rest();
+    let rested = run.heal_and_rest(seed);
     let at = run.world.now();
     let mut violations = run.checker.violations().to_vec();
     if violations.is_empty() {
         match rested {
-            Ok(()) => run.checker.finish(at, &run.read),
+            Ok(readers) => run.checker.finish(at, &run.read, &readers),
             Err(what) => violations.push(Violation { at, rule: "55: what has healed comes to rest", what }),
         }
         violations.extend(run.checker.violations().iter().cloned());
@@ -147,11 +154,14 @@ struct Run {
     world: World,
     checker: Checker,
     /// What the auditor read.
-    read: BTreeMap<(String, i32), BTreeMap<i64, Bytes>>,
+    read: Read,
     auditor: Option<ActorId>,
     events: u64,
     /// How many records the producers make before they are done.
     to_produce: u64,
+    clients: Vec<String>,
+    /// The members that there are or were, by name.
+    members: BTreeMap<String, ConsumerSpec>,
     story: Vec<String>,
     crashes_left: u64,
     random: Random,
@@ -160,99 +170,41 @@ struct Run {
 
 impl Run {
     fn begin(&mut self, seed: u64) {
-        self.world.boot(node_config(seed, self.settings.durability), Disk::Model(DiskModel::default()));
+        let mut draw = Random::stream(seed, "node");
+        let mut config = node_config(seed, self.settings.durability);
+        let mut set = |name: &str, value: &str| {
+            config.static_configs.insert(name.to_owned(), value.to_owned());
+        };
+        // Intervals that pass in a run.
+        set("log.retention.check.interval.ms", "1000");
+        set("log.cleaner.backoff.ms", "700");
+        set("offsets.retention.check.interval.ms", "5000");
+        set("offsets.topic.num.partitions", ["1", "3", "5"][draw.below(3) as usize]);
+        set("group.initial.rebalance.delay.ms", ["0", "100", "1000"][draw.below(3) as usize]);
+        set("auto.create.topics.enable", if draw.percent(50) { "true" } else { "false" });
+        if self.offsets_expire(seed) {
+            set("offsets.retention.minutes", "1");
+        }
+        let retention = if self.offsets_expire(seed) { 60 } else { 7 * 86_400 };
+        self.checker.set_offsets_retention(Duration::from_secs(retention), Duration::from_secs(5));
+        self.world.boot(config, Disk::Model(DiskModel::default()));
         self.plan_crash();
-        let create = Action::CreateTopic {
-            topic: TOPIC.into(),
-            partitions: PARTITIONS,
-            replication: 1,
-            configs: BTreeMap::new(),
-        };
-        self.act(create);
-        for name in ["north", "south"] {
-            let spec = self.producer(name);
-            self.to_produce += spec.limit.unwrap_or(0);
-            let later = Duration::from_millis(self.random.below(2_000));
-            self.world.act_at(Instant::ZERO + later, Action::AddProducer(spec));
+        for workload in &WORKLOADS {
+            let mut plan = self.plan(seed, workload.name);
+            if plan.percent(workload.percent) {
+                (workload.begin)(&mut plan);
+            }
         }
-        let assignor = Assignor::ALL[self.random.below(4) as usize];
-        for name in ["one", "two", "three"] {
-            let spec = ConsumerSpec {
-                records_per_second: [0, 50, 400][self.random.below(3) as usize],
-                assignors: vec![assignor],
-                auto_commit: Some(Duration::from_millis(200 + self.random.below(2_000))),
-                session_timeout: Duration::from_secs(6 + self.random.below(10)),
-                ..ConsumerSpec::new(name, "readers", TOPIC)
-            };
-            let later = Duration::from_millis(500 + self.random.below(8_000));
-            self.world.act_at(Instant::ZERO + later, Action::AddConsumer(spec));
-        }
-        let end = Duration::from_millis(10_000 + self.random.below(8_000));
-        let leaves = if self.random.percent(50) {
-            Action::Stop { actor: "one".into() }
-        } else {
-            Action::Vanish { actor: "one".into() }
-        };
-        self.world.act_at(Instant::ZERO + end, leaves);
-        self.plan_troubles();
-        self.plan_disk_faults(seed);
+        faults::plan(&mut self.plan(seed, "faults"), NODE);
     }
 
-    fn producer(&mut self, name: &str) -> ProducerSpec {
-        let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
-        ProducerSpec {
-            millirate: 20_000 + self.random.below(80_000),
-            generator: Generator::Numbered,
-            keys: [0, 7][self.random.below(2) as usize],
-            limit: Some(200 + self.random.below(300)),
-            acks: Acks::All,
-            idempotence: true,
-            linger: Duration::from_millis(self.random.below(20)),
-            batch_bytes: [200, 1_000, 16_384][self.random.below(3) as usize],
-            compression: codecs[self.random.below(5) as usize],
-            ..ProducerSpec::new(name, TOPIC)
-        }
+    fn plan(&mut self, seed: u64, name: &str) -> Plan<'_> {
+        Plan { world: &mut self.world, random: Random::stream(seed, name), clients: &mut self.clients }
     }
 
-    /// Troubles of links and disks, each with its end before the unrest ends.
-    fn plan_troubles(&mut self) {
-        let millis = |random: &mut Random, from: u64, to: u64| Duration::from_millis(from + random.below(to - from));
-        let latency = Action::SetLatency {
-            actor: None,
-            latency: Duration::from_micros(self.random.below(20_000)),
-            jitter: Duration::from_micros(self.random.below(10_000)),
-        };
-        self.act(latency);
-        if self.random.percent(40) {
-            let latency = millis(&mut self.random, 1, 50);
-            let at = millis(&mut self.random, 1_000, 10_000);
-            self.world.act_at(Instant::ZERO + at, Action::SlowDisk { node: NODE, latency });
-        }
-        if self.random.percent(40) {
-            let actor = ["north", "two"][self.random.below(2) as usize].to_owned();
-            let at = millis(&mut self.random, 2_000, 12_000);
-            let until = at + millis(&mut self.random, 100, 6_000);
-            self.world.act_at(Instant::ZERO + at, Action::CutLink { actor: actor.clone(), node: NODE });
-            self.world.act_at(Instant::ZERO + until, Action::HealLink { actor, node: NODE });
-        }
-    }
-
-    /// In some runs the disk is full or fails for a while, once or twice, and heals. Drawn apart from the rest:
-    /// the other runs go as they would without.
-    fn plan_disk_faults(&mut self, seed: u64) {
-        let mut random = Random::stream(seed, "disk faults");
-        if !random.percent(40) {
-            return;
-        }
-        let mut at = Duration::from_millis(500 + random.below(8_000));
-        for _ in 0..1 + random.below(2) {
-            let full = random.percent(50);
-            let fault = if full { Action::FillDisk { node: NODE } } else { Action::FailDisk { node: NODE } };
-            self.world.act_at(Instant::ZERO + at, fault);
-            at += Duration::from_millis(20 + random.below(5_000));
-            self.world.act_at(Instant::ZERO + at, Action::HealDisk { node: NODE });
-            at += Duration::from_millis(1 + random.below(3_000));
-        }
+    /// In some runs the offsets of groups that are left expire.
+    fn offsets_expire(&self, seed: u64) -> bool {
+        seed % 5 == 4
     }
 
     /// The next crash: at the call the settings name, or at a random one.
@@ -286,7 +238,7 @@ impl Run {
             self.observe();
             while self.world.poll().is_some() {}
             if look_at <= self.world.now() {
-                look_at = self.world.now() + Duration::from_millis(50);
+                look_at = self.world.now() + LOOK_EVERY;
                 if let Some(node) = self.world.node(NODE) {
                     self.checker.look_at(self.world.now(), self.world.wall(), &node.view());
                 }
@@ -308,6 +260,16 @@ impl Run {
             }
             self.checker.observe(event);
             self.note_auditor(event);
+            match &event.kind {
+                EventKind::Acted(Action::AddProducer(spec)) => self.to_produce += spec.limit.unwrap_or(0),
+                EventKind::Acted(Action::AddConsumer(spec)) => {
+                    self.members.insert(spec.name.clone(), spec.clone());
+                }
+                EventKind::Actor { event: ActorEvent::Said(what), actor } if what.contains("FENCED_INSTANCE_ID") => {
+                    self.start_anew(*actor);
+                }
+                _ => {}
+            }
             // What was committed before it was killed is, without being said again.
             if matches!(event.kind, EventKind::NodeReady { .. })
                 && let Some(node) = self.world.node(NODE)
@@ -324,6 +286,18 @@ impl Run {
         }
     }
 
+    /// A static member's id is known when it has joined, and safe when the leader has shared out: a crash in between
+    /// brings its former id back, as in Apache Kafka, and the member is fenced. Its owner starts it again.
+    fn start_anew(&mut self, actor: ActorId) {
+        let snapshot = self.world.snapshot();
+        let name = snapshot.actors.iter().find(|other| other.id == actor).map(|actor| actor.name.clone());
+        let Some(spec) = name.and_then(|name| self.members.get(&name)) else { return };
+        let now = self.world.now();
+        let (gone, back) = (Duration::from_millis(200), Duration::from_millis(1_000));
+        self.world.act_at(now + gone, Action::Vanish { actor: spec.name.clone() });
+        self.world.act_at(now + back, Action::AddConsumer(spec.clone()));
+    }
+
     fn note_auditor(&mut self, event: &Event) {
         match &event.kind {
             EventKind::ActorAdded { actor, name } if name == AUDITOR => self.auditor = Some(*actor),
@@ -337,40 +311,80 @@ impl Run {
         }
     }
 
-    /// No more faults: everything sent is answered, the group is stable and without lag, the auditor has read all.
-    fn heal_and_rest(&mut self) -> Result<(), String> {
+    /// No more faults: everything sent is answered, the groups are stable and without lag, the auditor has read all.
+    /// Returns the groups that were at the end of all that there is, and their topics.
+    fn heal_and_rest(&mut self, seed: u64) -> Result<Vec<Reader>, String> {
         self.crashes_left = 0;
         // A crash that is still to come is put off beyond the end.
         self.act(Action::CrashInCalls { node: NODE, calls: u64::MAX / 2, power: false });
         self.act(Action::HealDisk { node: NODE });
         let end = self.world.now() + REST;
-        let rested = self.until(end, |run| run.is_quiet() && run.has_no_lag(&["two", "three"]));
+        let rested = self.until(end, |run| run.is_quiet() && run.has_no_lag());
         if !self.checker.violations().is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if !rested {
             return Err(format!("{} after all faults: {}", shown(REST), self.state()));
         }
-        if self.settings.crash == Crash::Never {
-            self.restart();
+        let readers = self.readers();
+        if self.offsets_expire(seed) {
+            self.until(self.world.now() + Duration::from_secs(75), |_| false);
         }
-        let auditor = ConsumerSpec { reset: OffsetReset::Earliest, ..ConsumerSpec::new(AUDITOR, "audit", TOPIC) };
+        // What was done is in the files: in order, or as a crash leaves it.
+        match (self.settings.crash, self.random.below(3)) {
+            (Crash::Never, _) | (_, 0) => self.restart(),
+            (crash, 1) => self.crash(crash),
+            _ => {}
+        }
+        let topics = self.topics().into_keys().collect();
+        let auditor = ConsumerSpec { reset: OffsetReset::Earliest, topics, ..ConsumerSpec::new(AUDITOR, AUDITOR, "") };
         self.act(Action::AddConsumer(auditor));
         let end = self.world.now() + REST;
-        let read = self.until(end, |run| run.has_no_lag(&[AUDITOR]));
+        let read = self.until(end, |run| run.has_no_lag());
         match read || !self.checker.violations().is_empty() {
-            true => Ok(()),
+            true => Ok(readers),
             false => Err(format!("the auditor does not get to the end: {}", self.state())),
         }
     }
 
+    fn crash(&mut self, crash: Crash) {
+        let action = match crash {
+            Crash::Power => Action::LosePower { node: NODE },
+            _ => Action::KillNode { node: NODE },
+        };
+        self.act(action);
+        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Ready));
+    }
+
     /// Stops the node in order and starts it: what it had in memory alone has to be in its files.
     fn restart(&mut self) {
-        let is = |run: &Self, state| run.world.snapshot().nodes.iter().all(|node| node.state == state);
         self.act(Action::StopNode { node: NODE });
-        self.until(self.world.now() + REST, |run| is(run, NodeState::Down));
+        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Down));
         self.act(Action::StartNode { node: NODE });
-        self.until(self.world.now() + REST, |run| is(run, NodeState::Ready));
+        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Ready));
+    }
+
+    fn nodes_are(&self, state: NodeState) -> bool {
+        self.world.snapshot().nodes.iter().all(|node| node.state == state)
+    }
+
+    /// The topics that clients have made, and the ends of their partitions.
+    fn topics(&self) -> BTreeMap<String, Vec<i64>> {
+        let view = self.world.node(NODE).map(|node| node.view());
+        let topics = view.into_iter().flat_map(|view| view.topics).filter(|topic| !topic.is_internal);
+        let end = |partition: &PartitionView| partition.log.as_ref().map_or(-1, |log| log.high_watermark);
+        topics.map(|topic| (topic.name.to_string(), topic.partitions.iter().map(end).collect())).collect()
+    }
+
+    /// The groups that have members, and the topics of these.
+    fn readers(&self) -> Vec<Reader> {
+        let mut readers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for actor in self.world.snapshot().actors {
+            if let Doing::Consuming { group, topics, .. } = actor.doing {
+                readers.entry(group).or_default().extend(topics);
+            }
+        }
+        readers.into_iter().collect()
     }
 
     fn is_quiet(&self) -> bool {
@@ -380,23 +394,32 @@ impl Run {
             Doing::Producing { unfinished, made, acknowledged, failed, .. } => {
                 *unfinished == 0 && *made == acknowledged + failed
             }
+            Doing::Administrating { unanswered } => *unanswered == 0,
             _ => true,
         }) && self.checker.unanswered() == 0
             && self.checker.counts.produced == self.to_produce
     }
 
-    /// Whether these members read every partition between them and are at its end.
-    fn has_no_lag(&self, names: &[&str]) -> bool {
-        let snapshot = self.world.snapshot();
-        let mut read = 0;
-        for actor in snapshot.actors.iter().filter(|actor| names.contains(&actor.name.as_str())) {
-            let Doing::Consuming { partitions, state: "stable", .. } = &actor.doing else { return false };
-            if partitions.iter().any(|partition| partition.lag != Some(0)) {
+    /// Whether every group's members read all partitions of their topics between them and are at the end of each.
+    fn has_no_lag(&self) -> bool {
+        let mut read: BTreeMap<(String, String, i32), Option<i64>> = BTreeMap::new();
+        for actor in self.world.snapshot().actors {
+            let Doing::Consuming { group, partitions, state, .. } = actor.doing else { continue };
+            if state != "stable" {
                 return false;
             }
-            read += partitions.len();
+            read.extend(partitions.into_iter().map(|at| ((group.clone(), at.topic, at.partition), at.position)));
         }
-        read == PARTITIONS as usize
+        let topics = self.topics();
+        self.readers().into_iter().all(|(group, wanted)| {
+            wanted.into_iter().all(|topic| {
+                let ends = topics.get(&topic).map_or(&[][..], Vec::as_slice);
+                // What a member knows of the end is as old as its last fetch.
+                (0..)
+                    .zip(ends)
+                    .all(|(partition, end)| read.get(&(group.clone(), topic.clone(), partition)) == Some(&Some(*end)))
+            })
+        })
     }
 
     fn state(&self) -> String {

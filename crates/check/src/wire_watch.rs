@@ -3,19 +3,22 @@
 use bytes::Bytes;
 use core::time::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
-use shore_base::{ConnId, Instant};
+use shore_base::{ConnId, Instant, Uuid};
+use shore_broker::view::TopicView;
 use shore_wire::api::ApiKey;
-use shore_wire::batch::BatchView;
+use shore_wire::batch::{BatchView, batches};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{decode_request, decode_request_head, decode_response, response_correlation_id};
 use shore_wire::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponsePartitions};
 use shore_wire::messages::{
-    FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest, TxnOffsetCommitRequest,
+    DeleteRecordsResponse, FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
+    TxnOffsetCommitRequest,
 };
 
 use crate::group_watch::GroupWatch;
+use crate::topics::Topics;
 
 /// A rule and how it was broken.
 pub(crate) type Broken = (&'static str, String);
@@ -30,13 +33,19 @@ pub(crate) struct WireWatch {
     asked: BTreeMap<(ConnId, i32), Asked>,
     producer_ids: BTreeSet<i64>,
     /// Leader epochs by topic id and partition.
-    epochs: BTreeMap<([u8; 16], i32), i32>,
+    epochs: BTreeMap<(Uuid, i32), i32>,
     /// Commits per place: the last one that was answered well, and those since whose answer is not known.
     commits: BTreeMap<Spot, Commits>,
     generations: BTreeMap<String, i32>,
     /// The last generation of a group that began without members: nobody is answered with it.
     empty_generations: BTreeMap<String, i32>,
-    topics: BTreeMap<[u8; 16], String>,
+    pub topics: Topics,
+    /// What was answered to be in the log, by topic id, partition and offset, whoever got the answer.
+    promised: BTreeMap<(Uuid, i32), BTreeMap<i64, Bytes>>,
+    /// Where a log was answered to begin at the earliest.
+    promised_starts: BTreeMap<(Uuid, i32), i64>,
+    /// Batches that were read, by topic id, partition and base offset, and their checksums.
+    read: BTreeMap<(Uuid, i32), BTreeMap<i64, u32>>,
     /// How far each log was seen to be committed.
     high_watermarks: BTreeMap<Place, i64>,
     /// Where each log was seen to begin and to end.
@@ -57,6 +66,8 @@ struct Commits {
     accepted: Option<i64>,
     /// Asked for, maybe written, not answered.
     open: Vec<i64>,
+    /// Offsets of the group, or with the topic, were taken away.
+    may_be_gone: bool,
 }
 
 struct Asked {
@@ -85,19 +96,28 @@ enum What {
         group: String,
         member: String,
     },
-    Fetch {
-        /// Where the logs began that do not begin at 0.
-        starts: BTreeMap<Place, i64>,
-        /// Partitions that it wants from before their start.
-        below: Vec<(Place, i64)>,
-    },
-    /// How many offsets each partition's batch takes, if everybody has to have it.
+    Fetch(FetchAsked),
+    /// The values of each partition's batch.
     Produce {
-        lengths: BTreeMap<(String, i32), i64>,
+        values: BTreeMap<Place, Vec<Bytes>>,
         acks: i16,
     },
     Other,
 }
+
+/// What was known when a Fetch was asked. What is about a topic that has another id by then is not looked at.
+struct FetchAsked {
+    /// Where the logs began that do not begin at 0.
+    starts: BTreeMap<(Uuid, i32), i64>,
+    /// Partitions that it wants from before their start.
+    below: Vec<(Uuid, i32, i64)>,
+    /// Partitions of which it knows an older epoch than the leader's, and both.
+    stale: Vec<(Uuid, i32, i32, i32)>,
+    by_name: BTreeMap<String, Option<Uuid>>,
+}
+
+/// Decompressed bytes of one batch that a checker is ready to hold.
+const MAX_BATCH_BYTES: usize = 64 << 20;
 
 impl WireWatch {
     pub fn request(&mut self, at: Instant, conn: ConnId, frame: &Bytes) {
@@ -151,7 +171,7 @@ impl WireWatch {
             }
             ApiKey::Produce => self.produce_asked(body, version),
             ApiKey::Fetch => self.fetch_asked(decode_request(body, version).ok()?),
-            ApiKey::InitProducerId | ApiKey::Metadata => What::Other,
+            ApiKey::InitProducerId | ApiKey::Metadata | ApiKey::DeleteRecords => What::Other,
             _ => return None,
         })
     }
@@ -168,45 +188,84 @@ impl WireWatch {
     }
 
     fn fetch_asked(&self, request: FetchRequest) -> What {
-        let mut below = Vec::new();
+        let mut asked =
+            FetchAsked { starts: BTreeMap::new(), below: Vec::new(), stale: Vec::new(), by_name: BTreeMap::new() };
         for topic in request.topics {
-            let name = self.topic_name(topic.topic.as_str(), topic.topic_id.to_bytes());
+            let name = topic.topic.as_str();
+            let id = self.topic_id(name, topic.topic_id.to_bytes());
+            if !name.is_empty() {
+                asked.by_name.insert(name.to_owned(), id);
+            }
+            let Some((id, name)) = id.and_then(|id| Some((id, self.topics.name(id)?))) else { continue };
             for partition in topic.partitions {
-                let place = (name.clone(), partition.partition);
-                let start = self.log_starts.get(&place).copied().unwrap_or(0);
+                let (index, known) = (partition.partition, partition.current_leader_epoch);
+                let start = self.log_starts.get(&(name.to_owned(), index)).copied().unwrap_or(0);
                 if partition.fetch_offset < start {
-                    below.push((place, partition.fetch_offset));
+                    asked.below.push((id, index, partition.fetch_offset));
+                }
+                let epoch = self.epochs.get(&(id, index)).copied().unwrap_or(-1);
+                if (0..epoch).contains(&known) {
+                    asked.stale.push((id, index, known, epoch));
                 }
             }
         }
-        let starts = self.log_starts.iter().filter(|(_, start)| **start > 0);
-        What::Fetch { starts: starts.map(|(place, start)| (place.clone(), *start)).collect(), below }
+        for ((name, partition), start) in self.log_starts.iter().filter(|(_, start)| **start > 0) {
+            if let Some(id) = self.topics.id(name) {
+                asked.starts.insert((id, *partition), *start);
+            }
+        }
+        What::Fetch(asked)
     }
 
-    /// 49: what retention took away is answered with an error, and is not given out.
-    fn fetched(
-        &mut self,
-        starts: &BTreeMap<Place, i64>,
-        below: &[(Place, i64)],
-        response: FetchResponse,
-    ) -> Vec<Broken> {
-        const RULE: &str = "49: nothing is read from before a log's start";
+    fn fetched(&mut self, asked: &FetchAsked, response: FetchResponse) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.responses {
-            let name = self.topic_name(topic.topic.as_str(), topic.topic_id.to_bytes());
-            for answer in topic.partitions {
-                let place = (name.clone(), answer.partition_index);
+            let name = topic.topic.as_str();
+            let id = self.topic_id(name, topic.topic_id.to_bytes());
+            let is_another = !name.is_empty() && asked.by_name.get(name).is_some_and(|before| *before != id);
+            for answer in &topic.partitions {
                 self.out_of_range += u64::from(answer.error_code == ErrorCode::OffsetOutOfRange.code());
-                let asked = below.iter().find(|(other, _)| *other == place).filter(|_| answer.error_code == 0);
-                if let Some((_, offset)) = asked {
-                    broken.push((RULE, format!("{name}-{} is read from {offset} on without an error", place.1)));
+                let records = answer.records.as_deref().unwrap_or_default();
+                if answer.diverging_epoch.epoch >= 0 && !records.is_empty() {
+                    broken
+                        .push(("18: who is of another epoch gets no records", format!("{name} diverges: {answer:?}")));
                 }
-                let Ok(first) = BatchView::parse(answer.records.as_deref().unwrap_or_default()) else { continue };
-                let start = starts.get(&place).copied().unwrap_or(0);
-                if first.last_offset() < start {
-                    let what = format!("{name}-{} begins at {start} and gave {}", place.1, first.last_offset());
-                    broken.push((RULE, what));
-                }
+                let Some(id) = id.filter(|_| !is_another) else { continue };
+                broken.extend(self.partition_fetched(asked, (id, answer.partition_index), answer.error_code, records));
+            }
+        }
+        broken
+    }
+
+    fn partition_fetched(&mut self, asked: &FetchAsked, at: (Uuid, i32), code: i16, records: &[u8]) -> Vec<Broken> {
+        const START: &str = "49: nothing is read from before a log's start";
+        let mut broken = Vec::new();
+        let name = self.topics.name(at.0).unwrap_or_default();
+        let place = format!("{name}-{}", at.1);
+        let below = asked.below.iter().find(|(id, index, _)| (*id, *index) == at).filter(|_| code == 0);
+        if let Some((_, _, offset)) = below {
+            broken.push((START, format!("{place} is read from {offset} on without an error")));
+        }
+        let stale = asked.stale.iter().find(|(id, index, ..)| (*id, *index) == at);
+        if let Some((.., known, epoch)) = stale.filter(|_| !records.is_empty()) {
+            let what = format!("{place} is of epoch {epoch} and gives records to who knows {known}");
+            broken.push(("18: who is of another epoch gets no records", what));
+        }
+        let Ok(first) = BatchView::parse(records) else { return broken };
+        let promised = self.promised_starts.get(&at).copied().unwrap_or(0);
+        let start = asked.starts.get(&at).copied().unwrap_or(0).max(promised);
+        if first.last_offset() < start {
+            broken.push((START, format!("{place} begins at {start} and gave {}", first.last_offset())));
+        }
+        if self.topics.asked(name).compact {
+            return broken;
+        }
+        let read = self.read.entry(at).or_default();
+        for batch in batches(records).map_while(Result::ok) {
+            let before = *read.entry(batch.base_offset()).or_insert_with(|| batch.crc());
+            if before != batch.crc() {
+                let what = format!("the batch at {} of {place} is another than it was", batch.base_offset());
+                broken.push(("8: what was read stays", what));
             }
         }
         broken
@@ -236,25 +295,35 @@ impl WireWatch {
         self.log_starts.insert((topic.to_owned(), partition), start);
     }
 
-    fn produce_asked(&self, body: Bytes, version: i16) -> What {
+    fn produce_asked(&mut self, body: Bytes, version: i16) -> What {
         let Ok(request) = decode_request::<ProduceRequest>(body, version) else { return What::Other };
-        let mut lengths = BTreeMap::new();
+        let mut values = BTreeMap::new();
         for topic in request.topic_data {
             let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
             for data in topic.partition_data {
-                let batch = BatchView::parse(data.records.as_deref().unwrap_or_default());
-                let length = batch.map_or(0, |batch| i64::from(batch.last_offset_delta()) + 1);
-                lengths.insert((name.clone(), data.index), length);
+                let Ok(batch) = BatchView::parse(data.records.as_deref().unwrap_or_default()) else { continue };
+                if batch.is_transactional() {
+                    self.topics.has_markers(&name);
+                }
+                values.insert((name.clone(), data.index), values_of(&batch));
             }
         }
-        What::Produce { lengths, acks: request.acks }
+        What::Produce { values, acks: request.acks }
     }
 
     /// A topic's name; later versions have its id alone.
     fn topic_name(&self, name: &str, id: [u8; 16]) -> String {
         match name {
-            "" => self.topics.get(&id).cloned().unwrap_or_default(),
+            "" => self.topics.name(Uuid(id)).unwrap_or_default().to_owned(),
             name => name.to_owned(),
+        }
+    }
+
+    /// A topic's id; earlier versions have its name alone.
+    fn topic_id(&self, name: &str, id: [u8; 16]) -> Option<Uuid> {
+        match name {
+            "" => Some(Uuid(id)),
+            name => self.topics.id(name),
         }
     }
 
@@ -262,6 +331,53 @@ impl WireWatch {
     pub fn committed_to(&mut self, topic: &str, partition: i32, high_watermark: i64) {
         let before = self.high_watermarks.entry((topic.to_owned(), partition)).or_default();
         *before = high_watermark.max(*before);
+    }
+
+    /// Looks at what a node that is up says of its topics.
+    pub fn look(&mut self, topics: &[TopicView]) -> Vec<Broken> {
+        let (gone, mut broken) = self.topics.seen(topics);
+        for name in gone {
+            self.topic_is_gone(&name);
+        }
+        for topic in topics {
+            for partition in &topic.partitions {
+                let (index, epoch) = (partition.partition, partition.leader_epoch);
+                let before = self.epochs.insert((topic.id, index), epoch);
+                if let Some(before) = before.filter(|before| *before > epoch) {
+                    let what = format!("{}-{index} fell from {before} to {epoch}", topic.name);
+                    broken.push(("4: leader epochs never fall", what));
+                }
+                let Some(log) = &partition.log else { continue };
+                self.committed_to(&topic.name, index, log.high_watermark);
+                self.log_begins_at(&topic.name, index, log.start_offset);
+                let promised = self.promised_starts.get(&(topic.id, index)).copied().unwrap_or(0);
+                if log.start_offset < promised {
+                    let what = format!("{}-{index} begins at {} after {promised}", topic.name, log.start_offset);
+                    broken.push(("49: deleted records stay deleted", what));
+                }
+            }
+        }
+        broken
+    }
+
+    /// A topic is gone, or another has its name. What is known of its logs ends here; groups may lose their offsets.
+    pub fn topic_is_gone(&mut self, topic: &str) {
+        for known in [&mut self.high_watermarks, &mut self.log_starts, &mut self.log_ends] {
+            known.retain(|(name, _), _| name != topic);
+        }
+        self.offsets_may_be_gone(|(_, name, _)| name == topic);
+        self.groups.topic_is_gone(topic);
+    }
+
+    /// Offsets of a group expired or were deleted.
+    pub fn offsets_are_gone(&mut self, group: &str) {
+        self.offsets_may_be_gone(|(name, ..)| name == group);
+    }
+
+    fn offsets_may_be_gone(&mut self, which: impl Fn(&Spot) -> bool) {
+        for (_, commits) in self.commits.iter_mut().filter(|(spot, _)| which(spot)) {
+            commits.may_be_gone = true;
+        }
     }
 
     /// A group is gone; one of its name begins anew.
@@ -321,8 +437,12 @@ impl WireWatch {
                 Ok((_, response)) => self.offsets(&group, response),
                 Err(_) => unreadable(),
             },
-            (_, What::Produce { lengths, acks }) => match decode_response::<ProduceResponse>(frame, version) {
-                Ok((_, response)) => self.produced(&lengths, acks, &appended, response),
+            (ApiKey::DeleteRecords, _) => match decode_response::<DeleteRecordsResponse>(frame, version) {
+                Ok((_, response)) => self.records_deleted(response),
+                Err(_) => unreadable(),
+            },
+            (_, What::Produce { values, acks }) => match decode_response::<ProduceResponse>(frame, version) {
+                Ok((_, response)) => self.produced(&values, acks, &appended, response),
                 Err(_) => unreadable(),
             },
             (_, What::Join { group, session, rebalance }) => {
@@ -348,8 +468,8 @@ impl WireWatch {
                     Err(_) => unreadable(),
                 }
             }
-            (_, What::Fetch { starts, below }) => match decode_response::<FetchResponse>(frame, version) {
-                Ok((_, response)) => self.fetched(&starts, &below, response),
+            (_, What::Fetch(asked)) => match decode_response::<FetchResponse>(frame, version) {
+                Ok((_, response)) => self.fetched(&asked, response),
                 Err(_) => unreadable(),
             },
             _ => Vec::new(),
@@ -383,31 +503,74 @@ impl WireWatch {
 
     fn produced(
         &mut self,
-        lengths: &BTreeMap<(String, i32), i64>,
+        values: &BTreeMap<Place, Vec<Bytes>>,
         acks: i16,
         appended: &BTreeMap<Place, i64>,
         response: ProduceResponse,
     ) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.responses {
+            let id = self.topic_id(topic.name.as_str(), topic.topic_id.to_bytes());
+            // Of a topic that is gone nothing more is promised.
+            let id = id.filter(|id| self.topics.name(*id).is_some_and(|name| self.topics.id(name) == Some(*id)));
             let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
             for answer in topic.partition_responses {
                 let place = (name.clone(), answer.index);
                 self.storage_errors += u64::from(answer.error_code == ErrorCode::KafkaStorageError.code());
                 broken.extend(self.refused(&place, answer.error_code, appended.get(&place).copied()));
                 // A duplicate that is no longer remembered has no offset.
-                if acks != -1 || answer.error_code != 0 || answer.base_offset < 0 {
+                if acks == 0 || answer.error_code != 0 || answer.base_offset < 0 {
                     continue;
                 }
-                let end = answer.base_offset + lengths.get(&place).copied().unwrap_or(1);
+                let values = values.get(&place).map_or(&[][..], Vec::as_slice);
+                let end = answer.base_offset + values.len() as i64;
                 let committed = self.high_watermarks.get(&place).copied().unwrap_or(0);
-                if committed < end {
+                if acks == -1 && committed < end {
                     let what = format!("{name}-{} is acknowledged to {end} and committed to {committed}", place.1);
                     broken.push(("10: what all have acknowledged is committed", what));
                 }
+                broken.extend(self.promise(id, &place, answer.base_offset, values));
             }
         }
         broken
+    }
+
+    /// What is answered to be at an offset is there from now on.
+    fn promise(&mut self, id: Option<Uuid>, place: &Place, base_offset: i64, values: &[Bytes]) -> Option<Broken> {
+        let promised = self.promised.entry((id?, place.1)).or_default();
+        for (offset, value) in (base_offset..).zip(values) {
+            let before = promised.entry(offset).or_insert_with(|| value.clone());
+            if before != value {
+                let what =
+                    format!("offset {offset} of {}-{} is promised to {before:?} and {value:?}", place.0, place.1);
+                return Some(("2: an offset is given once", what));
+            }
+        }
+        None
+    }
+
+    fn records_deleted(&mut self, response: DeleteRecordsResponse) -> Vec<Broken> {
+        for topic in response.topics {
+            let Some(id) = self.topics.id(topic.name.as_str()) else { continue };
+            for partition in topic.partitions.iter().filter(|partition| partition.error_code == 0) {
+                let start = self.promised_starts.entry((id, partition.partition_index)).or_default();
+                *start = partition.low_watermark.max(*start);
+            }
+        }
+        Vec::new()
+    }
+
+    /// The first offset that a log of a topic may have lost nothing from: where it was last seen to begin.
+    pub fn log_start(&self, topic: &str, partition: i32) -> i64 {
+        self.log_starts.get(&(topic.to_owned(), partition)).copied().unwrap_or(0)
+    }
+
+    /// What was answered to be in the logs of topics that are there, by name.
+    pub fn promised(&self) -> impl Iterator<Item = (Place, &BTreeMap<i64, Bytes>)> {
+        self.promised.iter().filter_map(|((id, partition), promised)| {
+            let name = self.topics.name(*id).filter(|name| self.topics.id(name) == Some(*id))?;
+            Some(((name.to_owned(), *partition), promised))
+        })
     }
 
     /// 11: an error says whether the records are there.
@@ -432,12 +595,12 @@ impl WireWatch {
     fn metadata(&mut self, response: MetadataResponse) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.topics {
-            if let Some(name) = &topic.name {
-                self.topics.insert(topic.topic_id.to_bytes(), name.as_str().to_owned());
-            }
+            let id = Uuid(topic.topic_id.to_bytes());
             for partition in topic.partitions {
-                let key = (topic.topic_id.to_bytes(), partition.partition_index);
-                let before = self.epochs.insert(key, partition.leader_epoch);
+                let key = (id, partition.partition_index);
+                // Before version 7 it does not say.
+                let told = (partition.leader_epoch >= 0).then_some(partition.leader_epoch);
+                let before = told.and_then(|epoch| self.epochs.insert(key, epoch));
                 if before.is_some_and(|before| before > partition.leader_epoch) {
                     let what = format!(
                         "{:?}-{} fell from {before:?} to {}",
@@ -483,6 +646,7 @@ impl WireWatch {
                     if partition.error_code == 0 {
                         commits.open.drain(..=index);
                         commits.accepted = Some(*offset);
+                        commits.may_be_gone = false;
                     } else {
                         // 35: a refused commit leaves no trace.
                         commits.open.remove(index);
@@ -520,7 +684,9 @@ impl WireWatch {
             }
             let spot = (group.to_owned(), topic.clone(), partition);
             let commits = self.commits.entry(spot).or_default();
-            let may_be = commits.open.contains(&offset) || commits.accepted.unwrap_or(-1) == offset;
+            let may_be = commits.open.contains(&offset)
+                || commits.accepted.unwrap_or(-1) == offset
+                || (offset == -1 && commits.may_be_gone);
             if !may_be {
                 let what = format!("{group} has {offset} at {topic}-{partition}, where it committed {commits:?}");
                 broken.push(("36: what was committed comes back", what));
@@ -548,4 +714,11 @@ impl WireWatch {
         }
         broken
     }
+}
+
+/// The values of a batch's records; nothing if they cannot be read.
+fn values_of(batch: &BatchView<'_>) -> Vec<Bytes> {
+    let Ok(records) = batch.records(MAX_BATCH_BYTES) else { return Vec::new() };
+    let value = |record: shore_wire::batch::Record<'_>| Bytes::copy_from_slice(record.value.unwrap_or_default());
+    records.iter().map_while(Result::ok).map(value).collect()
 }

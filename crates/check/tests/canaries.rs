@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shore_base::{ConnId, Instant, NodeId, Wall};
+use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::{ConnId, Instant, NodeId, Uuid, Wall};
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, OffsetView, StateName};
+use shore_broker::view::{BrokerView, LogView, PartitionView, TopicView};
 use shore_broker::{Node, NodeView};
-use shore_check::{Checker, run::node_config};
-use shore_sim::{Event, EventId, EventKind};
+use shore_check::{Checker, Read, run::node_config};
+use shore_log::BatchHeader;
+use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Event, EventId, EventKind};
 use shore_wire::api::ApiKey;
 use shore_wire::batch::{BatchBuilder, BatchOptions};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{encode_request, encode_response};
+use shore_wire::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use shore_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use shore_wire::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
@@ -24,9 +28,9 @@ use shore_wire::messages::offset_commit_response::{OffsetCommitResponsePartition
 use shore_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use shore_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use shore_wire::messages::{
-    FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
-    KafkaRequest, KafkaResponse, LeaveGroupRequest, MetadataRequest, MetadataResponse, OffsetCommitRequest,
-    OffsetCommitResponse, ProduceRequest, ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, KafkaRequest, KafkaResponse, LeaveGroupRequest, MetadataRequest,
+    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse,
 };
 
 const CONN: ConnId = ConnId(7);
@@ -64,6 +68,18 @@ impl Told {
         self.event(EventKind::Response { conn: CONN, frame, due: self.now });
     }
 
+    /// The topic `t`, as the node makes it.
+    fn topic_is_made(&mut self, id: u8) {
+        self.node(NodeEvent::TopicCreated { topic: "t".into(), id: Uuid([id; 16]), partitions: 1 });
+    }
+
+    /// The end: what somebody read of `t-0` from its start, where the group `g` was at its end.
+    fn ends(&mut self, read: &[(i64, &'static str)]) {
+        let log: BTreeMap<i64, Bytes> = read.iter().map(|(offset, value)| (*offset, Bytes::from(*value))).collect();
+        let readers = [("g".to_owned(), BTreeSet::from(["t".to_owned()]))];
+        self.checker.finish(self.now, &Read::from([(("t".to_owned(), 0), log)]), &readers);
+    }
+
     fn look(&mut self, view: &NodeView) {
         let wall = Wall::from_millis(1_700_000_000_000).at(self.now);
         self.checker.look_at(self.now, wall, view);
@@ -94,7 +110,16 @@ fn appended(last_offset: i64) -> NodeEvent {
 
 /// A batch for `t-0`, what the node does with it, and what it answers.
 fn produce(told: &mut Told, appends: bool, error: ErrorCode) {
-    let data = with(|data: &mut PartitionProduceData| data.records = Some(batch()));
+    produce_at(told, &["value"], appends.then_some(0), -1, error);
+}
+
+/// Records for `t-0` that are appended at an offset, or nowhere, and answered to be at another.
+fn produce_at(told: &mut Told, values: &[&str], appended_at: Option<i64>, answer: i64, error: ErrorCode) {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    for value in values {
+        batch.append(1, None, Some(value.as_bytes()), []);
+    }
+    let data = with(|data: &mut PartitionProduceData| data.records = Some(batch.finish()));
     let topic = with(|topic: &mut TopicProduceData| {
         topic.name = "t".into();
         topic.partition_data = vec![data];
@@ -109,18 +134,258 @@ fn produce(told: &mut Told, appends: bool, error: ErrorCode) {
     let correlation_id = told.correlation_id;
     let (api, client_id) = (ApiKey::Produce, String::new());
     told.node(NodeEvent::RequestReceived { conn: CONN, api, version: 9, correlation_id, client_id, bytes: 1 });
-    if appends {
-        told.node(appended(0));
+    if let Some(offset) = appended_at {
+        told.node(appended(offset + values.len() as i64 - 1));
     }
-    let answer = with(|answer: &mut PartitionProduceResponse| {
-        answer.error_code = error.code();
-        answer.base_offset = -1;
+    if error == ErrorCode::None {
+        let to = answer + values.len() as i64;
+        told.node(NodeEvent::HighWatermarkMoved { topic: "t".into(), partition: 0, from: 0, to });
+    }
+    let answer = with(|partition: &mut PartitionProduceResponse| {
+        partition.error_code = error.code();
+        partition.base_offset = answer;
     });
     let topic = with(|topic: &mut TopicProduceResponse| {
         topic.name = "t".into();
         topic.partition_responses = vec![answer];
     });
     told.is_answered(9, &with(|response: &mut ProduceResponse| response.responses = vec![topic]));
+}
+
+#[test]
+fn rule_2_an_offset_is_given_once() {
+    for (second, expected) in [(1, &[][..]), (0, &["2"])] {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        produce_at(&mut told, &["a"], Some(0), 0, ErrorCode::None);
+        // The same records again, as a retry that is answered with what was answered first.
+        produce_at(&mut told, &["a"], None, 0, ErrorCode::None);
+        produce_at(&mut told, &["b"], Some(second), second, ErrorCode::None);
+        assert_eq!(told.broken(), expected);
+    }
+}
+
+#[test]
+fn rule_2_a_topic_that_is_made_anew_gives_its_offsets_anew() {
+    let mut told = Told::default();
+    told.topic_is_made(1);
+    produce_at(&mut told, &["a"], Some(0), 0, ErrorCode::None);
+    told.event(EventKind::Acted(Action::DeleteTopic { topic: "t".into() }));
+    told.node(NodeEvent::TopicDeleted { topic: "t".into(), id: Uuid([1; 16]) });
+    told.topic_is_made(2);
+    produce_at(&mut told, &["b"], Some(0), 0, ErrorCode::None);
+    told.ends(&[(0, "b")]);
+    assert_eq!(told.broken(), [""; 0]);
+}
+
+#[test]
+fn rule_6_what_is_acknowledged_stays_whoever_heard_of_it() {
+    for (read, expected) in
+        [(&[(0, "a"), (1, "b")][..], &[][..]), (&[(0, "a")], &["6", "39"]), (&[(0, "a"), (1, "c")], &["6"])]
+    {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        produce_at(&mut told, &["a", "b"], Some(0), 0, ErrorCode::None);
+        processes(&mut told, read);
+        told.ends(read);
+        assert_eq!(told.broken(), expected, "{read:?}");
+    }
+}
+
+#[test]
+fn rule_6_a_topic_stays_until_somebody_deletes_it() {
+    for (deletes, expected) in [(true, &[][..]), (false, &["6"])] {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        if deletes {
+            told.event(EventKind::Acted(Action::DeleteTopic { topic: "t".into() }));
+        }
+        told.look(&empty_node());
+        assert_eq!(told.broken(), expected);
+    }
+}
+
+/// A member of `g` that is given these records of `t-0`.
+fn processes(told: &mut Told, records: &[(i64, &'static str)]) {
+    let (actor, t0) = (ActorId(1), ("t".to_owned(), 0));
+    told.event(EventKind::Acted(Action::AddConsumer(ConsumerSpec::new("m", "g", "t"))));
+    told.event(EventKind::ActorAdded { actor, name: "m".into() });
+    let records: Vec<(i64, Option<Bytes>)> =
+        records.iter().map(|(at, value)| (*at, Some(Bytes::from(*value)))).collect();
+    for event in [
+        ActorEvent::Assigned { generation: 1, partitions: vec![t0] },
+        ActorEvent::Positioned { topic: "t".into(), partition: 0, offset: 0, committed: false },
+        ActorEvent::Consumed { topic: "t".into(), partition: 0, records },
+    ] {
+        told.event(EventKind::Actor { actor, event });
+    }
+}
+
+#[test]
+fn rule_39_what_is_acknowledged_is_processed() {
+    for (given, expected) in [(&[(0, "a"), (1, "b")][..], &[][..]), (&[(0, "a")], &["39"]), (&[], &["39", "39"])] {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        produce_at(&mut told, &["a", "b"], Some(0), 0, ErrorCode::None);
+        processes(&mut told, given);
+        told.ends(&[(0, "a"), (1, "b")]);
+        assert_eq!(told.broken(), expected, "{given:?}");
+    }
+}
+
+#[test]
+fn rule_48_the_last_record_of_a_key_stays() {
+    for (left, expected) in [(&[(2, "n-2")][..], &[][..]), (&[(1, "n-1"), (2, "n-2")], &[]), (&[(1, "n-1")], &["48"])] {
+        let mut told = Told::default();
+        let configs = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let create = Action::CreateTopic { topic: "t".into(), partitions: 1, replication: 1, configs };
+        told.event(EventKind::Acted(create));
+        told.topic_is_made(1);
+        let values = ["n-0", "n-1", "n-2"];
+        let event = ActorEvent::Produced {
+            topic: "t".into(),
+            first: 0,
+            values: values.map(Bytes::from).to_vec(),
+            keys: vec![Some(Bytes::from("key")); 3],
+        };
+        told.event(EventKind::Actor { actor: ActorId(9), event });
+        produce_at(&mut told, &values, Some(0), 0, ErrorCode::None);
+        told.ends(left);
+        assert_eq!(told.broken(), expected, "{left:?}");
+    }
+}
+
+/// A node that leads `t-0` in an epoch, with a log that has these epochs and a batch of one of them.
+fn leading(leader_epoch: i32, epochs: &[(i32, i64)], batch: (i64, i32)) -> NodeView {
+    let batch = BatchHeader {
+        base_offset: batch.0,
+        size: 70,
+        leader_epoch: batch.1,
+        attributes: 0,
+        last_offset: batch.0,
+        base_timestamp: 0,
+        max_timestamp: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        count: 1,
+    };
+    let log = LogView {
+        start_offset: 0,
+        high_watermark: 90,
+        last_stable_offset: 90,
+        durable_end: 90,
+        end_offset: 90,
+        epochs: epochs.to_vec(),
+        size_bytes: 70,
+        cached_bytes: 70,
+        segments: Vec::new(),
+        batches: vec![batch],
+        producers: Vec::new(),
+        waiting_fetches: 0,
+    };
+    let partition =
+        PartitionView { partition: 0, leader: 1, leader_epoch, replicas: vec![1], isr: vec![1], log: Some(log) };
+    NodeView { topics: vec![TopicView { partitions: vec![partition], ..topic() }], ..empty_node() }
+}
+
+#[test]
+fn rule_4_leader_epochs_never_fall() {
+    for (then, expected) in [(3, &[][..]), (2, &["4"])] {
+        let mut told = Told::default();
+        told.look(&leading(3, &[(2, 0)], (5, 2)));
+        told.look(&leading(then, &[(2, 0)], (5, 2)));
+        assert_eq!(told.broken(), expected);
+    }
+}
+
+#[test]
+fn rule_17_a_batch_is_of_the_epoch_in_which_it_lies() {
+    type Case<'a> = (i32, &'a [(i32, i64)], (i64, i32), &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
+        (3, &[(1, 0), (3, 10)], (9, 1), &[]),
+        (3, &[(1, 0), (3, 10)], (10, 3), &[]),
+        (3, &[(1, 0), (3, 10)], (10, 1), &["17"]),
+        (3, &[(1, 5)], (4, 1), &["17"]),
+        (2, &[(1, 0), (3, 10)], (9, 1), &["17"]),
+        (3, &[(1, 0), (1, 10)], (9, 1), &["17"]),
+        (3, &[(1, 10), (3, 10)], (9, 1), &["17"]),
+    ];
+    for (leader_epoch, epochs, batch, expected) in cases {
+        let mut told = Told::default();
+        told.look(&leading(leader_epoch, epochs, batch));
+        assert_eq!(told.broken(), expected, "{epochs:?} with {batch:?}");
+    }
+}
+
+#[test]
+fn rule_18_who_is_of_another_epoch_gets_no_records() {
+    for (known, gives, diverges, expected) in [
+        (3, true, -1, &[][..]),
+        (-1, true, -1, &[]),
+        (2, false, -1, &[]),
+        (2, true, -1, &["18"]),
+        (3, false, 2, &[]),
+        (3, true, 2, &["18"]),
+    ] {
+        let mut told = Told::default();
+        told.look(&leading(3, &[(1, 0)], (5, 1)));
+        let topic = with(|topic: &mut FetchTopic| {
+            topic.topic = "t".into();
+            topic.partitions = vec![with(|partition: &mut FetchPartition| partition.current_leader_epoch = known)];
+        });
+        told.asks(12, &with(|request: &mut FetchRequest| request.topics = vec![topic]));
+        let answer = with(|answer: &mut PartitionData| {
+            answer.records = Some(if gives { batch() } else { Bytes::new() });
+            answer.diverging_epoch.epoch = diverges;
+        });
+        let topic = with(|topic: &mut FetchableTopicResponse| {
+            topic.topic = "t".into();
+            topic.partitions = vec![answer];
+        });
+        told.is_answered(12, &with(|response: &mut FetchResponse| response.responses = vec![topic]));
+        assert_eq!(told.broken(), expected, "{known}, {diverges}");
+    }
+}
+
+#[test]
+fn rule_24_a_brokers_epochs_rise_with_each_registration() {
+    let registered = |epoch| {
+        let broker = BrokerView { id: 1, epoch, host: "n1".into(), port: 9092, is_fenced: false };
+        NodeView { brokers: vec![broker], ..empty_node() }
+    };
+    for (starts, epoch, expected) in
+        [(false, 4, &[][..]), (false, 3, &["24"]), (true, 5, &[]), (true, 4, &["24"]), (true, 3, &["24"])]
+    {
+        let mut told = Told::default();
+        told.event(EventKind::NodeStarted { node: NODE });
+        told.look(&registered(4));
+        if starts {
+            told.event(EventKind::NodeStarted { node: NODE });
+        }
+        told.look(&registered(epoch));
+        assert_eq!(told.broken(), expected, "{epoch} after 4, started anew: {starts}");
+    }
+}
+
+#[test]
+fn rule_49_deleted_records_stay_deleted() {
+    for (error, expected) in [(ErrorCode::None, &["49"][..]), (ErrorCode::OffsetOutOfRange, &[])] {
+        let mut told = Told::default();
+        told.look(&leading(1, &[(1, 0)], (5, 1)));
+        told.asks(2, &DeleteRecordsRequest::default());
+        let partition = with(|partition: &mut DeleteRecordsPartitionResult| {
+            (partition.low_watermark, partition.error_code) = (7, error.code());
+        });
+        let topic = with(|topic: &mut DeleteRecordsTopicResult| {
+            topic.name = "t".into();
+            topic.partitions = vec![partition];
+        });
+        told.is_answered(2, &with(|response: &mut DeleteRecordsResponse| response.topics = vec![topic]));
+        // Its log begins at 0.
+        told.look(&leading(1, &[(1, 0)], (5, 1)));
+        assert_eq!(told.broken(), expected);
+    }
 }
 
 #[test]
@@ -171,6 +436,7 @@ fn rule_49_nothing_is_read_from_before_a_logs_start() {
     ];
     for (offset, error, gives, expected) in cases {
         let mut told = Told::default();
+        told.topic_is_made(1);
         told.node(NodeEvent::HighWatermarkMoved { topic: "t".into(), partition: 0, from: 0, to: 9 });
         told.node(NodeEvent::LogStartMoved { topic: "t".into(), partition: 0, from: 0, to: 5 });
         let topic = with(|topic: &mut FetchTopic| {

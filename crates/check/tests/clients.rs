@@ -9,7 +9,7 @@ use shore_base::NodeId;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_broker::Durability;
 use shore_broker::event::Event as NodeEvent;
-use shore_broker::group::{GroupEvent, GroupView};
+use shore_broker::group::{GroupEvent, GroupView, StateName};
 use shore_check::{Checker, run::node_config};
 use shore_client::{Acks, OffsetReset};
 use shore_sim::{Action, ActorEvent, ConsumerSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec, World};
@@ -170,6 +170,75 @@ fn a_static_member_comes_back_to_what_it_had_without_a_rebalance() {
     run.act(Action::Vanish { actor: "one".into() });
     run.pass(60);
     assert_eq!(shares(&run.group()).values().map(Vec::len).collect::<Vec<_>>(), [4]);
+}
+
+/// Every answer is lost once: what was asked is done, and is asked again.
+#[test]
+fn an_answer_that_got_lost_costs_no_record_and_makes_none_twice() {
+    for answers in 1..=20 {
+        let mut run = Run::start(1, &[]);
+        run.act(Action::AddProducer(producer(Acks::All)));
+        run.act(Action::AddConsumer(reader("one")));
+        for actor in ["north", "one"] {
+            run.act(Action::DropConnections { actor: actor.into(), node: NODE, answers });
+        }
+        run.pass(60);
+        assert_eq!(run.checker.counts.dropped_connections, 2, "the answer {answers} ahead");
+        assert_eq!((run.checker.counts.acknowledged, run.checker.counts.failed), (400, 0));
+        let read: BTreeSet<String> = run.consumed().into_iter().collect();
+        assert_eq!(read, in_order().into_iter().collect(), "the answer {answers} ahead");
+        let log = &run.world.node(NODE).expect("it is up").view().topics;
+        let log = log.iter().find(|topic| &*topic.name == "t").and_then(|topic| topic.partitions[0].log.clone());
+        assert_eq!(log.map(|log| log.end_offset), Some(400), "nothing is there twice");
+        let group = run.group();
+        assert_eq!((group.state, group.members.len()), (StateName::Stable, 1), "the answer {answers} ahead");
+    }
+}
+
+#[test]
+fn an_admin_whose_answer_got_lost_asks_again_and_hears_that_the_topic_is_there() {
+    let mut run = Run::start(1, &[]);
+    run.act(Action::DropConnections { actor: "admin".into(), node: NODE, answers: 1 });
+    let configs = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
+    run.act(Action::CreateTopic { topic: "u".into(), partitions: 5, replication: 1, configs: configs.clone() });
+    run.pass(10);
+    assert_eq!(run.checker.counts.dropped_connections, 1);
+    let told = |event: &Event| match &event.kind {
+        EventKind::Actor { event: ActorEvent::Done { what, error }, .. } if what == "create topic u" => error.clone(),
+        _ => None,
+    };
+    let told: Vec<String> = run.events.iter().filter_map(told).collect();
+    assert_eq!(told, ["TOPIC_ALREADY_EXISTS: Topic 'u' already exists."]);
+    let topics = run.world.node(NODE).expect("it is up").view().topics;
+    let topic = topics.iter().find(|topic| &*topic.name == "u").expect("it was made");
+    assert_eq!((topic.partitions.len(), &topic.configs), (5, &configs));
+}
+
+#[test]
+fn a_connection_that_broke_off_carries_nothing_more_and_both_sides_hear_of_it() {
+    let mut run = Run::start(1, &[]);
+    run.act(Action::AddProducer(producer(Acks::All)));
+    run.pass(1);
+    run.events.clear();
+    run.act(Action::DropConnections { actor: "north".into(), node: NODE, answers: 0 });
+    run.pass(10);
+    let of = |event: &Event| match &event.kind {
+        EventKind::Dropped { conn } => Some(*conn),
+        _ => None,
+    };
+    let dropped: BTreeSet<_> = run.events.iter().filter_map(of).collect();
+    assert!(!dropped.is_empty());
+    for event in &run.events {
+        match &event.kind {
+            EventKind::Request { conn, .. } | EventKind::ResponseArrived { conn, .. } => {
+                assert!(!dropped.contains(conn), "{event:?}");
+            }
+            _ => {}
+        }
+    }
+    let closed = |event: &&Event| matches!(&event.kind, EventKind::Closed { conn, .. } if dropped.contains(conn));
+    assert_eq!(run.events.iter().filter(closed).count(), dropped.len());
+    assert_eq!(run.checker.counts.acknowledged, 400);
 }
 
 #[test]

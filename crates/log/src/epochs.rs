@@ -25,6 +25,10 @@ impl EpochCache {
         true
     }
 
+    pub fn entries(&self) -> &[(i32, i64)] {
+        &self.entries
+    }
+
     pub fn latest(&self) -> Option<i32> {
         self.entries.last().map(|&(epoch, _)| epoch)
     }

@@ -191,6 +191,11 @@ impl Log {
         self.epochs.latest()
     }
 
+    /// Leader epochs and the offsets at which they began, oldest first.
+    pub fn epochs(&self) -> &[(i32, i64)] {
+        self.epochs.entries()
+    }
+
     pub fn epoch_at(&self, offset: i64) -> Option<i32> {
         self.epochs.epoch_at(offset)
     }

@@ -132,6 +132,13 @@ impl World {
                 let key = (self.find_actor(&actor)?, node);
                 self.links.heal(&mut self.queue, self.now, key);
             }
+            Action::DropConnections { actor, node, answers } => {
+                let key = (self.find_actor(&actor)?, node);
+                match answers {
+                    0 => self.links.between(key).into_iter().for_each(|conn| self.drop_connection(conn)),
+                    answers => self.links.drop_at_answer(key, answers),
+                }
+            }
             Action::SetLatency { actor, latency, jitter } => match actor {
                 None => self.links.set_latency(None, latency, jitter),
                 Some(actor) => {
@@ -342,8 +349,13 @@ impl World {
         {
             actor.conns.remove(&local);
         }
-        if !connection.client_gone {
-            self.links.remove(conn);
+        match self.links.get_mut(conn) {
+            // The node hears later that it broke off.
+            Some(connection) if connection.dropped && !connection.node_gone => connection.client_gone = true,
+            Some(connection) if !connection.client_gone => {
+                self.links.remove(conn);
+            }
+            _ => {}
         }
     }
 

@@ -108,6 +108,14 @@ pub enum Action {
         actor: String,
         node: NodeId,
     },
+    /// Breaks the connections between a client and a node: what is on its way over them is lost, and each side
+    /// hears that they are gone. With `answers`, breaks the one that carries the answer this many ahead, so that
+    /// what was asked is done and nobody is told.
+    DropConnections {
+        actor: String,
+        node: NodeId,
+        answers: u64,
+    },
     /// Latency of every link, or of those of one actor.
     SetLatency {
         actor: Option<String>,

@@ -67,6 +67,10 @@ pub enum EventKind {
         conn: ConnId,
         reason: String,
     },
+    /// The connection broke off. What was on its way over it is lost.
+    Dropped {
+        conn: ConnId,
+    },
     /// A request left its client. It arrives at `due`.
     RequestSent {
         conn: ConnId,

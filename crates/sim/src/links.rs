@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     pub client_gone: bool,
     /// Told by the node's side, or the node is dead.
     pub node_gone: bool,
+    /// It broke off: nothing arrives any more but, on either side, the news of that.
+    pub dropped: bool,
     /// Requests whose responses are still to come, oldest first.
     pub asked: VecDeque<Asked>,
     last_to_node: Instant,
@@ -63,6 +65,8 @@ pub(crate) struct Links {
     links: BTreeMap<(ActorId, NodeId), Link>,
     /// What was sent since a link was cut, in order.
     held: BTreeMap<(ActorId, NodeId), Vec<Held>>,
+    /// How many answers come to an actor until the connection of the last one breaks.
+    answers_left: BTreeMap<(ActorId, NodeId), u64>,
     random: Random,
 }
 
@@ -74,6 +78,7 @@ impl Links {
             default: (Duration::from_millis(1), Duration::ZERO),
             links: BTreeMap::new(),
             held: BTreeMap::new(),
+            answers_left: BTreeMap::new(),
             random: Random::stream(seed, "links"),
         }
     }
@@ -86,6 +91,7 @@ impl Links {
             end,
             client_gone: false,
             node_gone: false,
+            dropped: false,
             asked: VecDeque::new(),
             last_to_node: Instant::ZERO,
             last_to_client: Instant::ZERO,
@@ -171,6 +177,33 @@ impl Links {
                 self.send(queue, now, conn, direction, pending, cause);
             }
         }
+    }
+
+    /// The connections between an actor and a node.
+    pub fn between(&self, (actor, node): (ActorId, NodeId)) -> Vec<ConnId> {
+        let is_theirs = |connection: &Connection| {
+            connection.node == node && matches!(connection.end, End::Actor { actor: other, .. } if other == actor)
+        };
+        self.iter().filter(|(_, connection)| is_theirs(connection)).map(|(conn, _)| conn).collect()
+    }
+
+    /// Has the connection break that carries the answer this many ahead.
+    pub fn drop_at_answer(&mut self, key: (ActorId, NodeId), answers: u64) {
+        self.answers_left.insert(key, answers);
+    }
+
+    /// An answer was sent. Whether its connection is to break now.
+    pub fn breaks_with_answer(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.conns.get(&conn) else { return false };
+        let End::Actor { actor, .. } = connection.end else { return false };
+        let key = (actor, connection.node);
+        let Some(left) = self.answers_left.get_mut(&key) else { return false };
+        *left = left.saturating_sub(1);
+        let breaks = *left == 0;
+        if breaks {
+            self.answers_left.remove(&key);
+        }
+        breaks
     }
 
     pub fn is_cut(&self, key: (ActorId, NodeId)) -> bool {

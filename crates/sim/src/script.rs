@@ -156,6 +156,11 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
         },
         "cut-link" => Action::CutLink { actor: f.need("actor", text)?, node: f.need("node", node)? },
         "heal-link" => Action::HealLink { actor: f.need("actor", text)?, node: f.need("node", node)? },
+        "drop-connections" => Action::DropConnections {
+            actor: f.need("actor", text)?,
+            node: f.need("node", node)?,
+            answers: f.get("answers", number)?.unwrap_or(0),
+        },
         "set-latency" => Action::SetLatency {
             actor: f.get("actor", text)?,
             latency: f.need("latency", parse_duration)?,
@@ -170,7 +175,7 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
     })
 }
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "create-topic",
     "delete-topic",
     "alter-configs",
@@ -195,6 +200,7 @@ const VERBS: [&str; 30] = [
     "crash-in-calls",
     "cut-link",
     "heal-link",
+    "drop-connections",
     "set-latency",
     "slow-disk",
     "fill-disk",
@@ -367,6 +373,9 @@ impl fmt::Display for Action {
             }
             Self::CutLink { actor, node } => write!(f, "cut-link actor={} node={node}", Quoted(actor)),
             Self::HealLink { actor, node } => write!(f, "heal-link actor={} node={node}", Quoted(actor)),
+            Self::DropConnections { actor, node, answers } => {
+                write!(f, "drop-connections actor={} node={node} answers={answers}", Quoted(actor))
+            }
             Self::SetLatency { actor, latency, jitter } => {
                 f.write_str("set-latency")?;
                 if let Some(actor) = actor {
@@ -675,6 +684,7 @@ mod tests {
             "crash-in-calls node=1 calls=17 power=true",
             "cut-link actor=a node=1",
             "heal-link actor=a node=1",
+            "drop-connections actor=a node=1 answers=3",
             "set-latency actor=a latency=1500us jitter=2ms",
             "slow-disk node=1 latency=20ms",
             "fill-disk node=1",

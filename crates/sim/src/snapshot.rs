@@ -205,7 +205,7 @@ impl World {
             }
             _ => return None,
         };
-        let connection = self.links.get(conn)?;
+        let connection = self.links.get(conn).filter(|connection| !connection.dropped)?;
         let End::Actor { actor, .. } = connection.end else { return None };
         Some(Travelling {
             conn,
@@ -225,6 +225,9 @@ impl World {
         let mut waiting = Vec::new();
         for (conn, connection) in self.links.iter() {
             let End::Actor { actor, .. } = connection.end else { continue };
+            if connection.dropped {
+                continue;
+            }
             for asked in &connection.asked {
                 let on_its_way =
                     travelling.iter().any(|one| one.conn == conn && one.correlation_id == asked.correlation_id);

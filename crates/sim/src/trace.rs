@@ -19,6 +19,7 @@ pub(crate) enum Mark {
     NodeUp = 8,
     NodeDown = 9,
     Wake = 10,
+    Dropped = 11,
     Wall = 12,
 }
 

@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::actor::{Actor, ActorId};
 use crate::disk::{Disk, ModelDisk};
 use crate::event::{Direction, Event, EventKind, Watch};
-use crate::links::{End, Links};
+use crate::links::{Connection, End, Links};
 use crate::node::{NodeDisk, NodeSlot, Run, Submission};
 use crate::queue::{Due, Pending, Queue, Sleeper};
 use crate::speed::Speed;
@@ -307,22 +307,37 @@ impl World {
     fn do_pending(&mut self, pending: Pending) {
         match pending {
             Pending::Dialled { conn } => self.dialled(conn),
-            Pending::Accepted { conn } => self.tell_clients(ClientWork::Connected(conn)),
+            Pending::Accepted { conn } => {
+                if !self.is_dropped(conn) {
+                    self.tell_clients(ClientWork::Connected(conn));
+                }
+            }
             Pending::Request { conn, frame, .. } => {
                 let Some(connection) = self.links.get(conn) else { return };
                 let node = connection.node;
-                if !connection.node_gone {
+                if !connection.node_gone && !connection.dropped {
                     self.arrive(node, conn, frame);
                 }
             }
-            Pending::Response { conn, frame, .. } => self.tell_clients(ClientWork::Answered(conn, frame)),
+            Pending::Response { conn, frame, .. } => {
+                if !self.is_dropped(conn) {
+                    self.tell_clients(ClientWork::Answered(conn, frame));
+                }
+            }
             Pending::ClosedForClient { conn } => self.tell_clients(ClientWork::Closed(conn)),
             Pending::ClosedForNode { conn } => {
-                let Some(connection) = self.links.remove(conn) else { return };
+                let Some(connection) = self.links.get_mut(conn) else { return };
+                let (node, dropped) = (connection.node, connection.dropped);
+                let knew = core::mem::replace(&mut connection.node_gone, true);
+                // The client may hear later that it broke off.
+                if connection.client_gone {
+                    self.links.remove(conn);
+                }
                 self.trace.note(self.now, Mark::Closed, &[0, conn.0], &[]);
-                if !connection.node_gone {
-                    self.watch.add(self.now, || EventKind::Closed { conn, reason: "the client closed it".into() });
-                    self.drive(connection.node, Input::Disconnected { conn });
+                if !knew {
+                    let why = if dropped { "the connection broke off" } else { "the client closed it" };
+                    self.watch.add(self.now, || EventKind::Closed { conn, reason: why.into() });
+                    self.drive(node, Input::Disconnected { conn });
                 }
             }
             Pending::Disk { node, life } => {
@@ -345,6 +360,9 @@ impl World {
     /// A dial reaches its node: it is accepted, or refused by a machine on which nobody listens.
     fn dialled(&mut self, conn: ConnId) {
         let Some(connection) = self.links.get_mut(conn) else { return };
+        if connection.dropped {
+            return;
+        }
         let node = connection.node;
         self.trace.note(self.now, Mark::Dialled, &[conn.0, node.0 as u64], &[]);
         if self.nodes.get(&node).is_none_or(NodeSlot::is_down) {
@@ -432,6 +450,21 @@ impl World {
         }
     }
 
+    fn is_dropped(&self, conn: ConnId) -> bool {
+        self.links.get(conn).is_some_and(|connection| connection.dropped)
+    }
+
+    /// Breaks a connection off: what is on its way is lost, and each side hears that it is gone.
+    pub(crate) fn drop_connection(&mut self, conn: ConnId) {
+        let is_open = |c: &&mut Connection| !c.node_gone && !c.client_gone && !c.dropped && !c.is_outside();
+        let Some(connection) = self.links.get_mut(conn).filter(is_open) else { return };
+        connection.dropped = true;
+        self.trace.note(self.now, Mark::Dropped, &[conn.0], &[]);
+        self.watch.add(self.now, || EventKind::Dropped { conn });
+        self.send_over(conn, Direction::ToClient, Pending::ClosedForClient { conn });
+        self.send_over(conn, Direction::ToNode, Pending::ClosedForNode { conn });
+    }
+
     pub(crate) fn send_over(&mut self, conn: ConnId, direction: Direction, pending: Pending) -> Option<Instant> {
         self.links.send(&mut self.queue, self.now, conn, direction, pending, self.watch.cause)
     }
@@ -500,6 +533,9 @@ impl World {
         let pending = Pending::Response { conn, frame: body, asked, sent_at: self.now };
         let due = self.links.send(&mut self.queue, self.now, conn, Direction::ToClient, pending, self.watch.cause);
         self.watch.add(self.now, || EventKind::Response { conn, frame, due: due.unwrap_or(Instant::MAX) });
+        if self.links.breaks_with_answer(conn) {
+            self.drop_connection(conn);
+        }
     }
 
     /// Gives a store request to the node's disk. True if the machine is to crash over it.

@@ -129,7 +129,7 @@ impl Broker {
         if is_new && self.is_running() {
             self.creating.remove(&*topic.name);
             let (name, partitions) = (topic.name.clone(), topic.partitions.len() as i32);
-            self.emit(|| Event::TopicCreated { topic: name, partitions });
+            self.emit(|| Event::TopicCreated { topic: name, id: topic_id, partitions });
         }
     }
 
@@ -245,19 +245,19 @@ impl Broker {
         self.lead(id);
     }
 
-    fn topic_removed(&mut self, topic: Uuid, name: &Arc<str>, partitions: i32) {
+    fn topic_removed(&mut self, id: Uuid, name: &Arc<str>, partitions: i32) {
         for partition in 0..partitions {
-            let id = PartitionId { topic, partition };
-            self.opening.remove(&id);
-            let Some(partition) = self.replicas.remove(id) else { continue };
+            let at = PartitionId { topic: id, partition };
+            self.opening.remove(&at);
+            let Some(partition) = self.replicas.remove(at) else { continue };
             let directory = partition.log.directory().clone();
-            self.cleaner_forgets(id, &directory);
+            self.cleaner_forgets(at, &directory);
             self.outputs.push_back(super::BrokerOutput::Store(StoreOp::DeleteDirectory { directory }));
             self.partition_gone(&partition);
         }
-        self.coordinators_forget_topic(name, topic);
+        self.coordinators_forget_topic(name, id);
         let topic = name.clone();
-        self.emit(|| Event::TopicDeleted { topic });
+        self.emit(|| Event::TopicDeleted { topic, id });
     }
 
     /// Answers whoever waits for a partition that was deleted.
