@@ -46,7 +46,9 @@ fn produce(server: Server, client: ClientConfig, faults: &[u8]) {
     send_some(&mut producer, link.server.now);
     let mut ends = BTreeMap::new();
     link.drive(&mut producer, |event| {
-        let (ProducerEvent::Delivered { records, .. } | ProducerEvent::Failed { records, .. }) = event;
+        let (ProducerEvent::Delivered { records, .. } | ProducerEvent::Failed { records, .. }) = event else {
+            panic!("nobody began a transaction: {event:?}");
+        };
         for id in records {
             *ends.entry(id).or_insert(0) += 1;
         }

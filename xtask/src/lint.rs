@@ -5,7 +5,7 @@
 //! has to be reached anyway.
 
 use crate::crates::{Package, duplicates, packages};
-use crate::runner::{Outcome, Run};
+use crate::runner::{Outcome, Run, root};
 use crate::setup;
 
 /// Licences whose terms the project can keep; one of a crate's alternatives has to be here.
@@ -35,13 +35,33 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("thiserror-impl", "as thiserror"),
 ];
 
+/// A workspace of its own, which no other part of the test command builds.
+struct Apart {
+    directory: &'static str,
+    options: &'static str,
+    /// What keeps the build scripts of dependencies from compiling libFuzzer and librdkafka: clippy links nothing.
+    settings: &'static [(&'static str, &'static str)],
+}
+
+const APART: &[Apart] = &[
+    Apart { directory: "fuzz", options: "", settings: &[("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a")] },
+    Apart {
+        directory: "bench",
+        options: "",
+        settings: &[("CARGO_FEATURE_STATIC_EXTERNAL", "1"), ("DEP_LIBRDKAFKA_STATIC_ROOT", "/nowhere")],
+    },
+    Apart { directory: "bench/wasm", options: "", settings: &[] },
+    Apart { directory: "bench/wasm", options: "--lib --target wasm32-unknown-unknown", settings: &[] },
+];
+
 /// The crates that only a browser can run.
 const BROWSER_CRATES: &[&str] = &["kafka-shore", "shore-web", "shore-js"];
 
 pub fn run(_: &[String]) -> Outcome {
     Run::line("cargo fmt --all --check").go().map_err(|why| format!("{why}; run `cargo fmt --all`"))?;
     dependencies()?;
-    clippy()
+    clippy()?;
+    clippy_apart()
 }
 
 fn clippy() -> Outcome {
@@ -57,6 +77,17 @@ fn clippy() -> Outcome {
         .args(present.flat_map(|name| ["-p", name]))
         .args(["--", "-D", "warnings"])
         .go()
+}
+
+fn clippy_apart() -> Outcome {
+    let target = root().join("target/apart");
+    for Apart { directory, options, settings } in APART {
+        Run::line("cargo fmt --check").within(directory).go().map_err(|why| format!("{why}; run `cargo fmt` there"))?;
+        let clippy = Run::line("cargo clippy --locked --quiet").args(options.split_whitespace()).within(directory);
+        let clippy = settings.iter().fold(clippy, |run, (name, value)| run.env(name, value));
+        clippy.env("CARGO_TARGET_DIR", &target).args(["--", "-D", "warnings"]).go()?;
+    }
+    Ok(())
 }
 
 fn dependencies() -> Outcome {

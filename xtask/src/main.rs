@@ -68,6 +68,12 @@ const COMMANDS: &[Command] = &[
         run: bench::run,
     },
     Command {
+        name: "kills",
+        arguments: "[COUNT]",
+        about: "`kill -9` a broker with files under load COUNT (100) times: nothing acknowledged is lost",
+        run: parts::kills,
+    },
+    Command {
         name: "fuzz",
         arguments: "[SECONDS | keep] [TARGET]...",
         about: "Run the fuzz targets, each for SECONDS (60), or keep what they found; needs a nightly toolchain",

@@ -176,6 +176,15 @@ pub fn sim(arguments: &[String]) -> Outcome {
     Run::line("cargo run --locked --quiet --profile sim -p shore-check --").args(arguments).go()
 }
 
+/// `cargo xtask kills [COUNT]`
+pub fn kills(arguments: &[String]) -> Outcome {
+    let count = arguments.first().map_or("100", String::as_str);
+    if !count.parse::<u32>().is_ok_and(|count| count > 0) {
+        return Err(format!("`{count}` is no number of kills"));
+    }
+    Run::line("cargo test --locked --quiet -p shore --test it crash -- --nocapture").env("SHORE_KILLS", count).go()
+}
+
 /// `cargo xtask fuzz [SECONDS | keep] [TARGET]...`
 pub fn fuzz(arguments: &[String]) -> Outcome {
     if setup::find("cargo-fuzz").is_none() {

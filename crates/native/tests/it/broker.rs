@@ -70,10 +70,10 @@ impl Broker {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Ends it as `kill -9` does.
-    pub fn kill(mut self) {
+    /// Ends it as `kill -9` does, and returns everything it logged.
+    pub fn kill(mut self) -> String {
         self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.wait().1
     }
 }
 
