@@ -16,8 +16,11 @@
 //!
 //! Of 18 a session's partitions that a request does not name are not looked at, of 24 the refusal of requests with an
 //! old epoch: those travel within the node, and its own tests see to them. They wait for what they are about:
-//! 33 (cooperative members), 40 to 46 (transactions), 50 to 53 (quotas, ACLs, share groups, streams). The others are
-//! about several nodes.
+//! 33 (cooperative members), 40 and 43 to 45 (what coordinators and logs do for transactions), 50 to 53 (quotas, ACLs,
+//! share groups, streams). The others are about several nodes.
+//!
+//! Transactions have runs and rules of their own (`txn_run`, `txn_watch`): 28 (order), 39 (copies have each record once),
+//! 41 (all or nothing), 42 (nothing open or aborted is read), 46 (none stays open).
 
 pub mod checker;
 mod counts;
@@ -27,6 +30,8 @@ mod node_watch;
 mod records;
 pub mod run;
 mod topics;
+pub mod txn_run;
+pub mod txn_watch;
 mod wire_watch;
 mod workloads;
 

@@ -10,7 +10,10 @@ use std::sync::mpsc;
 use std::{panic, thread};
 
 use shore_base::collections::BTreeMap;
+use shore_check::txn_run::{TxnReport, run_transactions};
+use shore_check::txn_watch::TxnCounts;
 use shore_check::{Counts, Report, Settings, run};
+use shore_client::Isolation;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
         ["seeds", count, from] => number(count)
             .and_then(|count| Ok((count, number(from)?)))
             .map(|(count, from)| seeds(from, from + count, false)),
+        ["transactions", count] => number(count).map(|count| transactions(0, count)),
+        ["transactions", count, from] => number(count)
+            .and_then(|count| Ok((count, number(from)?)))
+            .map(|(count, from)| transactions(from, from + count)),
         ["hashes"] => Ok(hashes()),
         ["trace", seed] => number(seed).map(|seed| retell(seed, |report| &report.lines)),
         ["events", seed] => number(seed).map(|seed| retell(seed, |report| &report.story)),
@@ -89,6 +96,23 @@ fn in_order(from: u64, to: u64, mut hand_over: impl FnMut(u64, Option<Report>)) 
             }
         }
     });
+}
+
+/// Runs these seeds of transactions. True if nothing was broken.
+fn transactions(from: u64, to: u64) -> bool {
+    let mut broken = 0;
+    for seed in from..to {
+        let TxnReport { counts, crashes, violations, virtual_time, .. } =
+            run_transactions(seed, Isolation::ReadCommitted);
+        let TxnCounts { committed, aborted, fatal, read } = counts;
+        println!(
+            "seed {seed}: {virtual_time}, {crashes} crashes; {committed} committed, {aborted} aborted, {fatal} producers lost, {read} records read committed"
+        );
+        violations.iter().take(10).for_each(|violation| println!("  broken at {violation}"));
+        broken += u64::from(!violations.is_empty());
+    }
+    println!("{} runs of transactions, {broken} broke a promise", to - from);
+    broken == 0
 }
 
 /// Prints the table that `tests/hashes` holds every target against: both kinds of crash, early and late.

@@ -240,12 +240,13 @@ impl CopierActor {
 
     pub fn next_wake(&self) -> Option<(Instant, &'static str)> {
         let work = match &self.work {
+            Work::Reading if self.stopping => Some((Instant::ZERO, "stop")),
             Work::Reading if self.consumer.has_records() => Some((Instant::ZERO, "there is something to copy")),
             Work::Reading => None,
             Work::Working { until, .. } => Some((*until, "the owner is done")),
             Work::SendingOffsets { .. } | Work::Ending => Some((Instant::ZERO, "a transaction goes on")),
         };
-        let own = self.transacting.next_wake(&self.producer, self.stopping, work);
+        let own = self.transacting.next_wake(&self.producer, false, work);
         own.into_iter().chain(self.consumer.next_wake()).chain(self.producer.next_wake()).min_by_key(|(at, _)| *at)
     }
 }
