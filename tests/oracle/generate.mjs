@@ -12,8 +12,8 @@ const DROPPED_COUNT = 10
 const REQUESTS = 50
 const LAST_WITH_ALL = '3.9.1'
 
-/** The APIs that are drawn, and how often. ApiVersions is left out, which says the same each time, and with it whatever
- * changes the broker for the others. */
+/** The APIs that are drawn, and how often. ApiVersions is left out, which says the same each time. What changes the broker
+ * for the others is only validated. */
 const WEIGHTS = {
   Produce: 12, Fetch: 10, ListOffsets: 6, Metadata: 5, OffsetCommit: 5, OffsetFetch: 5, FindCoordinator: 2, JoinGroup: 2,
   Heartbeat: 3, LeaveGroup: 1, SyncGroup: 2, DescribeGroups: 3, ListGroups: 1, CreateTopics: 3, DeleteTopics: 1,
@@ -23,14 +23,15 @@ const WEIGHTS = {
   OffsetDelete: 2, DeleteGroups: 1, ElectLeaders: 1, AlterPartitionReassignments: 1, ListPartitionReassignments: 1,
   DescribeLogDirs: 1, DescribeTopicPartitions: 2, DescribeQuorum: 1, ListConfigResources: 1, SaslHandshake: 1,
   SaslAuthenticate: 1, DescribeAcls: 1, CreateAcls: 1, DeleteAcls: 1, CreateDelegationToken: 1, RenewDelegationToken: 1,
-  ExpireDelegationToken: 1, DescribeDelegationToken: 1, DescribeUserScramCredentials: 1,
+  ExpireDelegationToken: 1, DescribeDelegationToken: 1, DescribeUserScramCredentials: 1, AlterReplicaLogDirs: 1,
+  DescribeClientQuotas: 1, AlterClientQuotas: 1, UpdateFeatures: 1, UnregisterBroker: 1,
 }
 
 /** Older versions make topics that are asked for, and newer ones tell all configs of those that are made. What Apache
  * Kafka says of partitions that were not added to a transaction goes by the version in which another asked at that moment:
  * it keeps to those that say the same. */
-const FIRST = { Metadata: 4 }
-const LAST = { CreateTopics: 4, TxnOffsetCommit: 3, ListTransactions: 1 }
+const FIRST = { Metadata: 4, UpdateFeatures: 1 }
+const LAST = { CreateTopics: 4, TxnOffsetCommit: 3 }
 const LAST_TRANSACTIONAL_PRODUCE = 10
 /** The first version of Produce with batches. */
 const BATCHES = 3
@@ -39,7 +40,7 @@ const LENGTHS = {
   'CreateTopics.topics.configs': [0, 1], 'DescribeConfigs.resources.configurationKeys': [1, 2],
   'AlterConfigs.resources.configs': [0, 1, 1], 'IncrementalAlterConfigs.resources.configs': [0, 1, 1],
   'AddPartitionsToTxn.transactions': [1, 1, 2], 'AlterConfigs.resources': [1], 'IncrementalAlterConfigs.resources': [1],
-  'ListConfigResources.resourceTypes': [1, 2], 'DescribeTopicPartitions.topics': [1, 2, 2],
+  'ListConfigResources.resourceTypes': [1, 2], 'UpdateFeatures.featureUpdates': [0, 1, 1], 'DescribeTopicPartitions.topics': [1, 2, 2],
 }
 
 const HOSTILE = { int8: [-1, 127, -128], int16: [-1, 32767, -32768], int32: [-1, 2147483647, -2147483648], int64: [-1, -9223372036854775808n, 9223372036854775807n] }
@@ -110,6 +111,12 @@ const POOLS = {
   'ListPartitionReassignments.topics.name': ['~t', '~u', '~nowhere'],
   'DescribeLogDirs.topics.topic': ['~t', '~u', '~nowhere'],
   'DescribeTopicPartitions.topics.name': OWN, 'DescribeTopicPartitions.cursor.topicName': ['~t', '~u', '~a'], responsePartitionLimit: [2000, 2000, 1, 2, 0],
+  'AlterReplicaLogDirs.dirs.path': ['/nowhere', 'relative', ''], 'AlterReplicaLogDirs.dirs.topics.name': OWN,
+  entityType: ['user', 'user', 'client-id', 'ip', 'x'], entityName: ['~a', null], matchType: [0, 1, 2, 7], match: ['~a', null],
+  'AlterClientQuotas.validateOnly': [true], 'AlterClientQuotas.entries.ops.key': ['producer_byte_rate', 'request_percentage', 'x'],
+  'AlterClientQuotas.entries.ops.value': [1000, 0.5, 0, -1],
+  'UpdateFeatures.validateOnly': [true], feature: ['metadata.version', 'transaction.version', 'group.version', 'x', ''],
+  maxVersionLevel: [0, 1, 2, 30, 99, -1], upgradeType: [1, 2, 3, 0], brokerId: [7, -1],
   topicName: ['__cluster_metadata', '__cluster_metadata', '~t'], resourceTypes: [16, 8, 99],
   mechanism: ['PLAIN', 'x', ''], authBytes: ['x'], hmac: ['x'], maxLifetimeMs: [-1, 1000], users: ['a', ''],
   ownerPrincipalType: [null, 'User'], ownerPrincipalName: [null, 'a'], principalType: ['User', ''], principalName: ['a', ''],
@@ -132,7 +139,7 @@ const POOLS = {
 
 /** Where one thing twice is an explained difference, or is answered in the order of a hash map: the first field tells. */
 const ONCE =
-  /^(Produce|Fetch|ListOffsets|OffsetCommit|TxnOffsetCommit|AddPartitionsToTxn|WriteTxnMarkers|DeleteRecords|CreatePartitions|OffsetDelete|ElectLeaders|AlterPartitionReassignments)\.|^JoinGroup\.protocols|^DeleteGroups|^DescribeTransactions/
+  /^(Produce|Fetch|ListOffsets|OffsetCommit|TxnOffsetCommit|AddPartitionsToTxn|WriteTxnMarkers|DeleteRecords|CreatePartitions|OffsetDelete|ElectLeaders|AlterPartitionReassignments|AlterReplicaLogDirs)\.|^JoinGroup\.protocols|^DeleteGroups|^DescribeTransactions/
 
 function firstOfEach(items) {
   const key = item => item.split(',')[0]

@@ -8,6 +8,8 @@ const PAUSE_MS = 10
 /** Coordinators that still load: no client takes these for an answer. */
 const LOADING = [14, 16]
 
+const MEMBER_ID_REQUIRED = 79
+
 const CONFIG_CHANGES = ['AlterConfigs', 'IncrementalAlterConfigs', 'UpdateFeatures', 'AlterClientQuotas']
 const CHANGES = [...CONFIG_CHANGES, 'CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterPartitionReassignments']
 
@@ -62,6 +64,7 @@ async function heard(broker, apis) {
 /** Waits until the broker has what the request changed. */
 export async function settle(broker, apis, step, body, answer) {
   if (['EndTxn', 'InitProducerId'].includes(step.api) && body.transactionalId) return ended(broker, apis, body.transactionalId)
+  if (step.api === 'JoinGroup' && answer.errorCode === MEMBER_ID_REQUIRED) return told(broker, apis, body.groupId)
   if (!CHANGES.includes(step.api) || body.validateOnly) return
   const names = (answer.topics ?? answer.responses ?? answer.results ?? []).filter(topic => topic.name && topic.errorCode === 0).map(topic => topic.name)
   if (step.api === 'CreateTopics' || step.api === 'CreatePartitions') await online(broker, apis, names)
@@ -93,6 +96,14 @@ async function online(broker, apis, names) {
 async function gone(broker, apis, names) {
   if (names.length === 0) return
   await until(`${names} are gone`, async () => (await metadata(broker, apis, names)).every(topic => topic.errorCode === 3))
+}
+
+/** Who is given an id is answered before the group of it is stored, and can be described. */
+async function told(broker, apis, groupId) {
+  await until(`${groupId} is there`, async () => {
+    const { groups } = await ask(broker, apis, 'DescribeGroups', { groups: [groupId] })
+    return groups[0].groupState !== 'Dead'
+  })
 }
 
 /** The markers of a transaction are written, if one was ended. */

@@ -63,21 +63,23 @@ pub fn handle(
 
 /// Answers version 0, whose offsets went to ZooKeeper: nothing is committed.
 pub(crate) fn without_zookeeper(request: &OffsetCommitRequest, topics: &dyn Topics) -> OffsetCommitResponse {
-    let partitions = || {
-        let of_topic = |topic: &OffsetCommitRequestTopic| {
-            let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
-            indexes.map(|index| (topic.name.clone(), index)).collect::<Vec<_>>()
-        };
-        request.topics.iter().flat_map(of_topic)
+    let is_there = |topic: &OffsetCommitRequestTopic| {
+        topic.partitions.iter().any(|partition| topics.has_partition(&topic.name, partition.partition_index))
     };
     // Only a commit that has somewhere to go fails for want of ZooKeeper.
-    let error = match partitions().any(|(name, index)| topics.has_partition(&name, index)) {
-        true => ErrorCode::UnsupportedVersion,
-        false => ErrorCode::UnknownTopicOrPartition,
-    };
+    let has_place = request.topics.iter().any(is_there);
+    let error = if has_place { ErrorCode::UnsupportedVersion } else { ErrorCode::UnknownTopicOrPartition };
     let mut response = OffsetCommitResponse::default();
-    for (name, index) in partitions() {
-        add_commit_result(&mut response, &name, messages::Uuid::ZERO, index, error);
+    for topic in &request.topics {
+        // A topic without partitions is wrong only if it is not there, or all is.
+        if topic.partitions.is_empty() && (has_place || !topics.has_partition(&topic.name, 0)) {
+            let mut named = OffsetCommitResponseTopic::default();
+            named.name = topic.name.clone();
+            response.topics.push(named);
+        }
+        for partition in &topic.partitions {
+            add_commit_result(&mut response, &topic.name, messages::Uuid::ZERO, partition.partition_index, error);
+        }
     }
     response
 }

@@ -44,7 +44,9 @@ pub fn handle(
 /// Answers version 0, whose offsets were in ZooKeeper.
 pub(crate) fn without_zookeeper(mut request: OffsetFetchRequest) -> OffsetFetchResponse {
     let mut response = OffsetFetchResponse::default();
-    response.groups = vec![group_error(&as_group(&mut request), ErrorCode::UnsupportedVersion)];
+    let mut group = group_error(&as_group(&mut request), ErrorCode::UnsupportedVersion);
+    group.topics.retain(|topic| !topic.partitions.is_empty());
+    response.groups = vec![group];
     fit(response, 0)
 }
 
