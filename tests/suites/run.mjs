@@ -2,7 +2,7 @@
 // Test suites that others wrote, played to Apache Kafka and to `shore serve`, test by test.
 //
 //   node run.mjs [SUITE[:TEST]]...           both sides; a whole suite writes its table in docs/SUITES.md
-//   node run.mjs --ours [SUITE[:TEST]]...    our side alone, against Apache Kafka's column of that table
+//   node run.mjs --ours [SUITE[:TEST]]...    our side alone, beside Apache Kafka's column of that table
 //   node run.mjs --ours --subset             our side of the tests that are quick and tell most
 //
 // A TEST is a part of its name. --strict fails where a suite cannot run here. README.md says what a suite is.
@@ -122,7 +122,7 @@ async function runSuite(suite, wanted, { ours, subset }) {
     const [theirs, mine] = [kafka.get(test.name) ?? { verdict: 'unknown' }, here.get(test.name)]
     return { name: test.name, theirs, mine, differs: theirs.verdict === 'passes' && mine.verdict !== 'passes', explained: suite.explained[test.name], note: suite.notes[test.name], subset: test.subset }
   })
-  if (!ours && tests.length === all.length) writeTable(suite, rows)
+  if (tests.length === all.length) writeTable(suite, rows)
   const count = verdict => rows.filter(row => row.mine.verdict === verdict).length
   console.log(`${suite.name}: ours passes ${count('passes')} of ${rows.length}, fails ${count('fails')}, skips ${count('skipped')}; ` +
     `Apache Kafka passes ${rows.filter(row => row.theirs.verdict === 'passes').length}${ours ? ' (as committed)' : ''}`)

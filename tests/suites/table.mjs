@@ -13,8 +13,8 @@ test. What Apache Kafka passes, ours passes; where it does not, the row says why
 
 /** What Apache Kafka did: by the test's name. Empty where the suite was not run on both sides. */
 export function readTable(suite) {
-  const rows = section(suite).matchAll(/^\| \**([^|*]+?)\** \| (passes|fails|skipped) \| \w+ \|/gm)
-  return new Map([...rows].map(([, test, verdict]) => [test, { verdict }]))
+  const rows = section(suite).matchAll(/^\| \**([^|*]+?)\** \| (passes|fails|skipped) \| \w+ \| (.*) \|$/gm)
+  return new Map([...rows].map(([, test, verdict, why]) => [test, { verdict, why }]))
 }
 
 export function writeTable(suite, rows) {
