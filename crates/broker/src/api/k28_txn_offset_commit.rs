@@ -28,7 +28,7 @@ pub(crate) struct UnverifiedOffsets {
 }
 
 pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> Result<Served, DecodeError> {
-    let mut request: TxnOffsetCommitRequest = ctx.decode(body)?;
+    let mut request: TxnOffsetCommitRequest = ctx.decode_to_keep(&body)?;
     let mut response = TxnOffsetCommitResponse::default();
     for topic in &mut request.topics {
         let id = broker.image.topic_id(&topic.name);

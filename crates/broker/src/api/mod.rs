@@ -102,6 +102,12 @@ impl RequestContext {
     pub(crate) fn decode<M: KafkaRequest>(&self, body: Bytes) -> Result<M, DecodeError> {
         frame::decode_request(body, self.api_version)
     }
+
+    /// Decodes a copy, for a request that is kept while it waits: its strings are slices of what they are read from, and
+    /// that may be all that a host has read at once.
+    pub(crate) fn decode_to_keep<M: KafkaRequest>(&self, body: &[u8]) -> Result<M, DecodeError> {
+        self.decode(Bytes::copy_from_slice(body))
+    }
 }
 
 /// What became of a request.
@@ -148,7 +154,7 @@ pub(crate) const APIS: &[Api] = &[
         Ok(Served::Parked)
     }),
     api(ApiKey::OffsetFetch, 0, 10, |broker, ctx, body| {
-        let request = ctx.decode(body)?;
+        let request = ctx.decode_to_keep(&body)?;
         if ctx.api_version == 0 {
             return Ok(Served::Answer(ctx.respond(&k09_offset_fetch::without_zookeeper(request))));
         }

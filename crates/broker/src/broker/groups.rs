@@ -58,7 +58,8 @@ impl Broker {
     }
 
     fn write_group_records(&mut self, records: &Records, write: WriteId, producer: Option<Producer>) {
-        let mut options = BatchOptions::default();
+        // Apache Kafka counts the records of these batches, whether or not there is a producer.
+        let mut options = BatchOptions { base_sequence: 0, ..BatchOptions::default() };
         if let Some(producer) = producer {
             (options.producer_id, options.producer_epoch, options.transactional) = (producer.id, producer.epoch, true);
         }

@@ -9,7 +9,7 @@ use shore_wire::records::metadata::MetadataRecord;
 
 use super::create_topics::repeated_names;
 use super::placement::partition_record;
-use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, told, too_many_records};
+use super::{Call, Controller, MAX_RECORDS_PER_REQUEST, NOT_STORED, Refusal, told};
 use crate::api::text;
 
 impl Controller {
@@ -32,7 +32,7 @@ impl Controller {
         for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
             let added = self.added_partitions(topic).and_then(|mut added| {
                 if records.len() + added.len() > MAX_RECORDS_PER_REQUEST {
-                    return Err(too_many_records());
+                    return Err(too_many_partitions());
                 }
                 records.append(&mut added);
                 Ok(())
@@ -66,6 +66,8 @@ impl Controller {
         }
         let (added, factor) = (wanted - there, known.partitions[0].replicas.len());
         let placement = match &topic.assignments {
+            // More of them than are ever placed.
+            None if added > MAX_RECORDS_PER_REQUEST => return Err(too_many_partitions()),
             None => self.place(there, added, factor)?,
             Some(assignments) if assignments.len() != added => {
                 let why = format!(
@@ -86,6 +88,11 @@ impl Controller {
             .map(|(partition, replicas)| partition_record(topic_id, partition as i32, replicas, &self.image.brokers))
             .collect())
     }
+}
+
+/// Apache Kafka has no answer of its own for it, and adds as many as fit.
+fn too_many_partitions() -> Refusal {
+    (ErrorCode::UnknownServerError, String::new())
 }
 
 fn result(name: &str, outcome: &Result<(), Refusal>) -> CreatePartitionsTopicResult {

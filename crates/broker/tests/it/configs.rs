@@ -288,6 +288,7 @@ fn a_topic_gets_more_partitions_and_never_fewer() {
     ] {
         assert_eq!(grow(&mut server, 3, name, count, assigned), (code.code(), why.to_owned()));
     }
+    assert_eq!(grow(&mut server, 3, "orders", 20_000, None), (ErrorCode::UnknownServerError.code(), String::new()));
     let mut late = CreatePartitionsRequest::default();
     let mut topic = CreatePartitionsTopic::default();
     (topic.name, topic.count) = ("orders".into(), 9);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use shore_base::Duration;
+use shore_log::storage::ReadRange;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use shore_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -123,4 +124,22 @@ fn a_commit_that_cannot_be_stored_is_taken_back() {
     assert_eq!(commit(&mut server, "", -1, 3), 0);
     let mut server = server.crash();
     assert_eq!(committed(&mut server), (0, 3));
+}
+
+#[test]
+fn batches_of_the_offsets_topic_count_their_records_as_in_apache_kafka() {
+    let mut server = server_with_coordinator();
+    assert_eq!(commit(&mut server, "", -1, 7), 0);
+    let files = server.store.list(&"n1/d0".into());
+    let is_log = |name: &str| name.contains("__consumer_offsets-") && name.ends_with(".log");
+    let mut batches = 0;
+    for entry in files.into_iter().filter(|entry| is_log(entry.file.as_str()) && entry.len > 0) {
+        let range = ReadRange { file: entry.file, position: 0, len: entry.len };
+        for batch in shore_wire::batch::batches(&server.store.read(&range).expect("a file")) {
+            let batch = batch.expect("a batch");
+            assert_eq!((batch.producer_id(), batch.base_sequence()), (-1, 0));
+            batches += 1;
+        }
+    }
+    assert_eq!(batches, 1);
 }
