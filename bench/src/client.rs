@@ -1,7 +1,9 @@
-//! librdkafka, called as a C program would call it: payloads are not copied, messages go in and out in bulk.
+//! librdkafka, called as a C program would call it: payloads are not copied, messages go in and out in bulk; and
+//! kafkajs, in a process of its own.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io::Write;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -151,6 +153,18 @@ pub fn consume(bootstrap: &str, topic: &str, count: usize) -> (Duration, usize) 
         raw::rd_kafka_consumer_close(client.0);
         (time, read - before)
     }
+}
+
+/// The median time in microseconds that kafkajs waits for a send.
+pub fn kafkajs_send(bootstrap: &str, topic: &str) -> Result<f64, String> {
+    const WARMUP: &str = "500";
+    const COUNT: &str = "2000";
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/send.mjs");
+    let mut node = Command::new("node");
+    let ended =
+        node.args([script, bootstrap, topic, WARMUP, COUNT]).output().map_err(|error| format!("node: {error}"))?;
+    let text = String::from_utf8_lossy(&ended.stdout);
+    text.trim().parse().map_err(|_| format!("kafkajs at {bootstrap}: {}", String::from_utf8_lossy(&ended.stderr)))
 }
 
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs: &[(&str, &str)]) {

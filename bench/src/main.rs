@@ -1,6 +1,6 @@
 //! One run, one machine, one client: librdkafka against `shore serve`, its own mock broker and Apache Kafka.
 //!
-//! `bench [--rounds N] [--megabytes N] [start|produce|consume]...`: rows of the table of `cargo xtask bench`.
+//! `bench [--rounds N] [--megabytes N] [start|produce|consume|send]...`: rows of the table of `cargo xtask bench`.
 //!
 //! Rounds go through all brokers in turn, so that what else the machine does meets all of them alike; a
 //! figure is the median of its rounds without the first, which warms the JVM, and what counts are the ratios.
@@ -44,7 +44,8 @@ fn main() {
             "start" => start(),
             "produce" => produce(&options),
             "consume" => consume(&options),
-            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce and consume")),
+            "send" => send(&options),
+            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce, consume and send")),
         }
     }
 }
@@ -74,7 +75,8 @@ fn produce(options: &Options) {
     let peers = peers::for_producing().unwrap_or_else(|why| exit(&why));
     for (record, batch) in cases() {
         let count = options.megabytes * 1_000_000 / record;
-        let mut case = Case::new(format!("producing {record} B records in {} KiB batches", batch >> 10), &peers);
+        let mut case =
+            Case::new(format!("producing {record} B records in {} KiB batches", batch >> 10), "MB/s", &peers);
         for round in 0..=options.rounds {
             for (index, peer) in in_turn(&peers, round) {
                 let topic = format!("produce-{batch}-{record}-{round}");
@@ -88,7 +90,11 @@ fn produce(options: &Options) {
                 }
             }
         }
-        case.print(&[(Kind::Memory, Kind::Mock, ">= 0.6x"), (Kind::Files, Kind::Kafka, "")]);
+        case.print(&[
+            (Kind::Memory, Kind::Mock, ">= 0.75x"),
+            (Kind::Memory, Kind::Tansu, above_tansu(record)),
+            (Kind::Files, Kind::Kafka, "> 1x"),
+        ]);
     }
 }
 
@@ -96,7 +102,8 @@ fn consume(options: &Options) {
     let peers = peers::for_consuming().unwrap_or_else(|why| exit(&why));
     for (record, batch) in cases() {
         let count = options.megabytes * 1_000_000 / record;
-        let mut case = Case::new(format!("consuming {record} B records in {} KiB batches", batch >> 10), &peers);
+        let mut case =
+            Case::new(format!("consuming {record} B records in {} KiB batches", batch >> 10), "MB/s", &peers);
         let topic = format!("consume-{batch}-{record}");
         for peer in &peers {
             peer.create_topic(&topic);
@@ -113,8 +120,41 @@ fn consume(options: &Options) {
             }
         }
         peers.iter().for_each(|peer| peer.delete_topic(&topic));
-        case.print(&[(Kind::Files, Kind::Kafka, "> 1x"), (Kind::Memory, Kind::Kafka, "> 1x")]);
+        case.print(&[
+            (Kind::Files, Kind::Kafka, "> 1x"),
+            (Kind::Memory, Kind::Kafka, "> 1x"),
+            (Kind::Memory, Kind::Tansu, above_tansu(record)),
+        ]);
     }
+}
+
+/// How long a client waits that awaits every send.
+fn send(options: &Options) {
+    let peers = peers::for_producing().unwrap_or_else(|why| exit(&why));
+    let mut case = Case::new("kafkajs awaits a send of 100 B, median".to_owned(), "us", &peers);
+    for round in 0..=options.rounds {
+        for (index, peer) in in_turn(&peers, round) {
+            let topic = format!("send-{round}");
+            peer.create_topic(&topic);
+            let median = client::kafkajs_send(&peer.bootstrap, &topic).unwrap_or_else(|why| exit(&why));
+            peer.delete_topic(&topic);
+            eprintln!("send: round {round}: {} {median:.0} us", peer.kind.name());
+            if round > 0 {
+                case.round(index, median);
+            }
+        }
+    }
+    case.print(&[
+        (Kind::Memory, Kind::Mock, "<= 1.3x"),
+        (Kind::Memory, Kind::Tansu, "< 1x"),
+        (Kind::Memory, Kind::Kafka, "< 1x"),
+        (Kind::Files, Kind::Kafka, "< 1x"),
+    ]);
+}
+
+/// What is asked of a broker in memory beside tansu, whose cost of a byte is what sets it back.
+fn above_tansu(record: usize) -> &'static str {
+    if record == RECORDS[0] { ">= 1.1x" } else { ">= 3x" }
 }
 
 /// Each record size in each batch size.

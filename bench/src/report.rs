@@ -2,19 +2,20 @@
 
 use crate::peers::{Kind, Peer};
 
-/// The rates of one case, a round each, for every broker.
+/// What was measured in one case, a round each, for every broker.
 pub struct Case {
     name: String,
+    unit: &'static str,
     brokers: Vec<(Kind, Vec<f64>)>,
 }
 
 impl Case {
-    pub fn new(name: String, peers: &[Peer]) -> Self {
-        Self { name, brokers: peers.iter().map(|peer| (peer.kind, Vec::new())).collect() }
+    pub fn new(name: String, unit: &'static str, peers: &[Peer]) -> Self {
+        Self { name, unit, brokers: peers.iter().map(|peer| (peer.kind, Vec::new())).collect() }
     }
 
-    pub fn round(&mut self, peer: usize, rate: f64) {
-        self.brokers[peer].1.push(rate);
+    pub fn round(&mut self, peer: usize, value: f64) {
+        self.brokers[peer].1.push(value);
     }
 
     /// A row for each pair of brokers that both ran.
@@ -23,12 +24,10 @@ impl Case {
         let of = |kind: Kind| medians.iter().find(|(other, _)| *other == kind).map(|&(_, rate)| rate);
         for &(ours, theirs, goal) in pairs {
             let (Some(our_rate), Some(their_rate)) = (of(ours), of(theirs)) else { continue };
+            let (name, unit, ours, theirs) = (&self.name, self.unit, ours.name(), theirs.name());
+            let ratio = our_rate / their_rate;
             println!(
-                "| {}: {} to {} | {our_rate:.0} MB/s | {their_rate:.0} MB/s | {:.2}x | {goal} |",
-                self.name,
-                ours.name(),
-                theirs.name(),
-                our_rate / their_rate
+                "| {name}: {ours} to {theirs} | {our_rate:.0} {unit} | {their_rate:.0} {unit} | {ratio:.2}x | {goal} |"
             );
         }
     }

@@ -20,13 +20,18 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "produce",
-        about: "librdkafka producing to `shore serve`, to its own mock broker and to Apache Kafka",
+        about: "librdkafka producing to `shore serve`, to its own mock broker, to tansu and to Apache Kafka",
         run: |options| brokers("produce", options),
     },
     Bench {
         name: "consume",
-        about: "librdkafka consuming from `shore serve` and from Apache Kafka",
+        about: "librdkafka consuming from `shore serve`, from tansu and from Apache Kafka",
         run: |options| brokers("consume", options),
+    },
+    Bench {
+        name: "send",
+        about: "kafkajs awaiting every send to `shore serve`, to librdkafka's mock broker and to Apache Kafka",
+        run: |options| setup::npm_packages("tests/clients/kafkajs").and_then(|()| brokers("send", options)),
     },
     Bench {
         name: "wasm",
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (line, expected) in [
-            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, wasm, tab, wire"),
+            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, wasm, tab, wire"),
             ("--rounds", "--rounds takes a number above 0"),
             ("--rounds 0 tab", "--rounds takes a number above 0"),
             ("--megabytes tab", "--megabytes takes a number above 0"),
