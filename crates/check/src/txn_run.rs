@@ -5,6 +5,7 @@
 use core::time::Duration;
 use shore_base::collections::BTreeMap;
 use shore_base::{Instant, NodeId, Random};
+use shore_broker::view::{PartitionView, TopicView};
 use shore_client::{Isolation, TransactionState};
 use shore_sim::snapshot::{Doing, NodeState};
 use shore_sim::{
@@ -196,7 +197,7 @@ impl TxnRun {
         }
     }
 
-    /// Clients are lost, or cut off while others take their ids over; disks fill and fail.
+    /// Clients are lost, or cut off while others take their ids over; answers are dropped; disks fill and fail.
     fn plan_faults(&mut self, clients: Vec<(&str, Spec)>) {
         for (name, spec) in clients {
             let actor = name.to_owned();
@@ -212,6 +213,13 @@ impl TxnRun {
                 // The one that runs is a zombie from now on.
                 3 => self.within(6_000..15_000, spec.again(100).action()),
                 _ => {}
+            }
+        }
+        for name in ["bank-a", "bank-b", "copier-a", "copier-b"] {
+            for _ in 0..self.random.below(3) {
+                // A connection breaks with an answer on its way: what was asked for has come about or not.
+                let (actor, answers) = (name.to_owned(), 1 + self.random.below(30));
+                self.within(1_000..18_000, Action::DropConnections { actor, node: NODE, answers });
             }
         }
         if self.random.percent(40) {
@@ -386,13 +394,22 @@ impl TxnRun {
             };
             ends.iter().all(of_group)
         });
-        up && idle && at_end && ends.len() == 5
+        let both = [SOURCE, COPY].iter().all(|topic| ends.keys().any(|(name, _)| name == topic));
+        up && idle && at_end && both
     }
 
     fn state(&self) -> String {
         let snapshot = self.world.snapshot();
         let actors = snapshot.actors.iter().map(|actor| format!("{}: {:?}", actor.name, actor.doing));
-        actors.collect::<Vec<_>>().join("; ")
+        let view = self.world.node(NODE).map(|node| node.view());
+        let topics = view.iter().flat_map(|view| &view.topics).filter(|topic| !topic.is_internal);
+        let logs = topics.flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)));
+        let log = |(topic, partition): (&TopicView, &PartitionView)| {
+            let marks = partition.log.as_ref().map(|log| (log.last_stable_offset, log.high_watermark, &log.producers));
+            format!("{}-{}: {marks:?}", topic.name, partition.partition)
+        };
+        let transactions = view.iter().flat_map(|view| &view.transactions).map(|it| format!("{it:?}"));
+        actors.chain(logs.map(log)).chain(transactions).collect::<Vec<_>>().join("; ")
     }
 }
 
