@@ -39,6 +39,11 @@ const BENCHES: &[Bench] = &[
         run: |options| wasm("wasm", options),
     },
     Bench {
+        name: "growth",
+        about: "How costs grow with records, partitions and members of a group, as exponents",
+        run: |options| core("growth", options),
+    },
+    Bench {
         name: "tab",
         about: "A node in Chromium appending to IndexedDB, to plain puts of the same bytes",
         run: tab,
@@ -111,6 +116,11 @@ fn brokers(name: &str, options: &Options) -> Outcome<String> {
 /// Benchmarks of `bench/wasm` in Node.
 fn wasm(name: &str, options: &Options) -> Outcome<String> {
     build_wasm("nodejs", "target/node")?;
+    core(name, options)
+}
+
+/// The native half of `bench/wasm`, which starts the other where a benchmark has two sides.
+fn core(name: &str, options: &Options) -> Outcome<String> {
     let run = Run::line("cargo run --locked --quiet --release --").within("bench/wasm");
     run.args(options.rounds.iter().flat_map(|rounds| ["--rounds", rounds])).args([name]).stdout()
 }
@@ -149,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (line, expected) in [
-            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, wasm, tab, wire"),
+            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, wasm, growth, tab, wire"),
             ("--rounds", "--rounds takes a number above 0"),
             ("--rounds 0 tab", "--rounds takes a number above 0"),
             ("--megabytes tab", "--megabytes takes a number above 0"),

@@ -1,5 +1,7 @@
 //! What is measured, the same on every target.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod growth;
 pub mod node;
 #[cfg(target_arch = "wasm32")]
 mod page;

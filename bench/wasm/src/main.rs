@@ -1,11 +1,12 @@
 //! Rows of the table that `cargo xtask bench` prints: each case in WebAssembly under Node, natively, and their ratio.
 //!
-//! `bench-wasm [--rounds N] [wire|wasm]...`, after the WebAssembly half was built into `target/node`. Rounds of both
-//! sides alternate, each of the one side in a process of its own.
+//! `bench-wasm [--rounds N] [wire|wasm|growth]...`, after the WebAssembly half was built into `target/node`. Rounds of
+//! both sides alternate, each of the one side in a process of its own. Growth is measured natively only.
 
 use std::process::Command;
 use std::time::Instant;
 
+use bench_wasm::growth::{self, Growth};
 use bench_wasm::{Measured, round};
 
 /// As in `shore`.
@@ -14,6 +15,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What is asked of a whole node, as part of native speed.
 const GOAL: &str = ">= 0.6x";
+
+/// What is asked of the exponents.
+const FLAT: &str = "about 0";
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +28,34 @@ fn main() {
         arguments.drain(at..at + 2);
     }
     for bench in &arguments {
-        compare(bench, rounds);
+        match bench.as_str() {
+            "growth" => grow(rounds),
+            bench => compare(bench, rounds),
+        }
+    }
+}
+
+/// A row for each kind of cost: its exponent, and what the last costs to what the first costs. Of the rounds that of
+/// the median exponent.
+fn grow(rounds: usize) {
+    let start = Instant::now();
+    let mut kinds: Vec<Vec<Growth>> = Vec::new();
+    for number in 1..=rounds {
+        eprintln!("growth: round {number} of {rounds}");
+        for (index, growth) in growth::round(&|| start.elapsed().as_secs_f64() * 1e3).into_iter().enumerate() {
+            if kinds.len() == index {
+                kinds.push(Vec::new());
+            }
+            kinds[index].push(growth);
+        }
+    }
+    for mut kind in kinds {
+        kind.sort_by(|one, other| one.exponent().total_cmp(&other.exponent()));
+        let Growth { name, of, .. } = &kind[kind.len() / 2];
+        let (exponent, factor) = (kind[kind.len() / 2].exponent(), kind[kind.len() / 2].factor());
+        println!(
+            "| growth of what {name} costs, from {of}: exponent, last to first | {exponent:.2} | | {factor:.2}x | {FLAT} |"
+        );
     }
 }
 

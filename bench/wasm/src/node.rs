@@ -1,5 +1,6 @@
 //! The append path of a whole node: a Produce frame in, a store that answers, an acknowledgement out.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -12,8 +13,12 @@ use shore_log::storage::{StoreReply, StoreRequest};
 use shore_sim::{Disk, Outward, World};
 use shore_wire::compress::Codec;
 use shore_wire::frame::{Frame, decode_response, encode_request};
+use shore_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use shore_wire::messages::create_topics_request::CreatableTopic;
-use shore_wire::messages::{CreateTopicsRequest, CreateTopicsResponse, ProduceResponse, StrBytes};
+use shore_wire::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, ProduceResponse,
+    StrBytes,
+};
 
 use crate::Measured;
 use crate::wire::{PRODUCE_VERSION, TOPIC, batch, produce};
@@ -21,6 +26,9 @@ use crate::wire::{PRODUCE_VERSION, TOPIC, batch, produce};
 /// A node is given so much, then another one takes its place.
 const BYTES_PER_NODE: usize = 64 << 20;
 const CREATE_TOPICS_VERSION: i16 = 7;
+const CREATE_PARTITIONS_VERSION: i16 = 3;
+/// A controller takes no request that would write more than 10,000 records.
+const MOST_AT_ONCE: i32 = 5_000;
 const NODE: NodeId = NodeId(1);
 /// What the clock moves between two requests.
 const TURN: Duration = Duration::from_micros(100);
@@ -69,26 +77,30 @@ async fn fill(batch: &Bytes, count: usize, now: &dyn Fn() -> f64) -> f64 {
     millis
 }
 
-/// A world of one node whose topic has one partition.
+/// A world of one node with one topic.
 pub struct Node<S> {
     world: World,
     conn: ConnId,
     store: S,
     asked: Vec<StoreRequest>,
-    answer: Option<Frame>,
+    answers: VecDeque<(ConnId, Frame)>,
     is_ready: bool,
 }
 
 impl<S: Store> Node<S> {
-    /// A fresh node, as the page runs it.
+    /// A fresh node, as the page runs it, whose topic has one partition.
     pub async fn boot(store: S) -> Self {
+        Self::with_partitions(store, 1).await
+    }
+
+    pub async fn with_partitions(store: S, partitions: i32) -> Self {
         let config = NodeConfig {
             node_id: NODE,
             cluster_id: Uuid([1; 16]),
             directory: "n1/d0".into(),
             advertised_host: "localhost".into(),
             advertised_port: 9092,
-            static_configs: Default::default(),
+            static_configs: [("offsets.topic.replication.factor".to_owned(), "1".to_owned())].into_iter().collect(),
             durability: Durability::Written,
             cache_bytes: 32 << 20,
             memory_ceiling_bytes: None,
@@ -96,32 +108,47 @@ impl<S: Store> Node<S> {
         };
         let mut world = World::new(1);
         world.boot(config, Disk::External);
-        let mut node = Self { world, conn: ConnId(0), store, asked: Vec::new(), answer: None, is_ready: false };
+        let mut node =
+            Self { world, conn: ConnId(0), store, asked: Vec::new(), answers: VecDeque::new(), is_ready: false };
         while !node.is_ready {
             node.turn().await;
         }
-        node.conn = node.world.connect(NODE, "127.0.0.1");
-        node.create_topic().await;
+        node.conn = node.connect();
+        node.create_topic(partitions).await;
         node
+    }
+
+    pub fn connect(&mut self) -> ConnId {
+        self.world.connect(NODE, "127.0.0.1")
     }
 
     /// Sends a request and waits for its answer.
     pub async fn ask(&mut self, frame: Bytes) -> Frame {
+        self.send(self.conn, frame).await;
+        self.answer().await.1
+    }
+
+    /// Sends a request and lets the node do what it can.
+    pub async fn send(&mut self, conn: ConnId, frame: Bytes) {
         self.world.advance(self.world.now() + TURN);
-        self.world.receive(self.conn, frame);
+        self.world.receive(conn, frame);
+        self.drain().await;
+    }
+
+    /// Waits for the next answer of any connection.
+    pub async fn answer(&mut self) -> (ConnId, Frame) {
         loop {
-            self.drain().await;
-            if let Some(answer) = self.answer.take() {
+            if let Some(answer) = self.answers.pop_front() {
                 return answer;
             }
             self.turn().await;
         }
     }
 
-    async fn create_topic(&mut self) {
+    async fn create_topic(&mut self, partitions: i32) {
         let mut topic = CreatableTopic::default();
         topic.name = StrBytes::from(TOPIC);
-        topic.num_partitions = 1;
+        topic.num_partitions = partitions.min(MOST_AT_ONCE);
         topic.replication_factor = 1;
         let mut request = CreateTopicsRequest::default();
         request.timeout_ms = 30_000;
@@ -131,6 +158,24 @@ impl<S: Store> Node<S> {
         let (_, response) = decode_response::<CreateTopicsResponse>(answer.body(), CREATE_TOPICS_VERSION)
             .expect("an answer of the version asked for");
         assert_eq!(response.topics[0].error_code, 0);
+        if partitions > MOST_AT_ONCE {
+            self.create_partitions(partitions).await;
+        }
+    }
+
+    async fn create_partitions(&mut self, partitions: i32) {
+        let mut topic = CreatePartitionsTopic::default();
+        topic.name = StrBytes::from(TOPIC);
+        topic.count = partitions;
+        topic.assignments = None;
+        let mut request = CreatePartitionsRequest::default();
+        request.timeout_ms = 30_000;
+        request.topics.push(topic);
+        let request = encode_request(0, Some("bench"), CREATE_PARTITIONS_VERSION, &request).expect("our own request");
+        let answer = self.ask(request.body()).await;
+        let (_, response) = decode_response::<CreatePartitionsResponse>(answer.body(), CREATE_PARTITIONS_VERSION)
+            .expect("an answer of the version asked for");
+        assert_eq!(response.results[0].error_code, 0);
     }
 
     /// Goes to the next thing that is due.
@@ -147,7 +192,7 @@ impl<S: Store> Node<S> {
             while let Some(outward) = self.world.poll() {
                 match outward {
                     Outward::Store { request, .. } => self.asked.push(request),
-                    Outward::Respond { frame, .. } => self.answer = Some(frame),
+                    Outward::Respond { conn, frame } => self.answers.push_back((conn, frame)),
                     Outward::Ready { .. } => self.is_ready = true,
                     Outward::Close { reason, .. } => panic!("the node closed the connection: {reason}"),
                     Outward::Log { line, .. } => panic!("the node complains: {line}"),
@@ -173,7 +218,7 @@ pub fn base_offset(answer: &Frame) -> i64 {
 }
 
 /// Runs what never has to wait.
-fn at_once<T>(work: impl Future<Output = T>) -> T {
+pub fn at_once<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
         Poll::Pending => unreachable!("a store in memory answers at once"),

@@ -92,7 +92,12 @@ fn walk(bytes: &[u8]) -> usize {
 }
 
 pub fn produce(batch: &Bytes) -> Bytes {
+    produce_to(0, batch)
+}
+
+pub fn produce_to(partition_index: i32, batch: &Bytes) -> Bytes {
     let mut partition = produce_request::PartitionProduceData::default();
+    partition.index = partition_index;
     partition.records = Some(batch.clone());
     let mut topic = produce_request::TopicProduceData::default();
     topic.name = StrBytes::from(TOPIC);
