@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gloo_events::EventListener;
 use shore_view::message::{Command, FromWorker, ToWorker};
-use shore_view::state::{Dialog, Link, Msg};
+use shore_view::state::{Dialog, Link, Msg, Tab};
 use wasm_bindgen::prelude::*;
 use web_sys::{Element, KeyboardEvent};
 use yew::prelude::*;
@@ -13,10 +13,10 @@ use yew::prelude::*;
 use super::browser;
 use super::context::{Store, Ui};
 use super::cover::Cover;
-use super::dialogs::Dialogs;
+use super::dialogs::dialogs;
 use super::header::{Banners, Header, Toast};
 use super::link::WorkerLink;
-use super::log::Log;
+use super::log::{Events, Log};
 use super::motion::Motion;
 use super::panel::Panel;
 use super::stage::Stage;
@@ -54,9 +54,13 @@ pub fn Page() -> Html {
                         internal_shown={app.internal_shown} motion={(*motion).clone()}
                         running={app.link == Link::Running && app.screen.broker.ready} />
                 </section>
-                <section class="log-region" aria-label="Requests">
+                <section class="log-region" aria-label="Requests and events">
+                    if app.tab == Tab::Events {
+                        <Events happenings={app.happenings.iter().rev().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()} />
+                    } else {
                     <Log any={!app.log.is_empty()} log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()}
                         selection={app.selection.clone()} />
+                    }
                 </section>
                 <Panel app={Rc::new(app.clone())} />
             </main>
@@ -71,7 +75,7 @@ pub fn Page() -> Html {
                 <Banners running={app.link == Link::Running} storage={app.screen.storage.clone()} crash={app.crash.clone()} />
                 { body }
             </div>
-            <Dialogs dialog={app.dialog.clone()} topics={app.screen.topics.clone()} groups={app.screen.groups.clone()} />
+            { dialogs(app) }
             <Toast notice={app.notice.clone()} />
         </ContextProvider<Ui>>
     }

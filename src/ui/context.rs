@@ -41,7 +41,18 @@ impl Ui {
         self.link.command(command);
     }
 
+    /// The open dialog's command: it stays open until that is done.
+    pub fn command_of_dialog(&self, command: Command) {
+        let id = self.link.command(command);
+        self.message(Msg::Asked(id));
+    }
+
     pub fn open(&self, dialog: Dialog) {
+        match &dialog {
+            Dialog::NewTopic => self.link.ask(Question::Configs { topic: None }),
+            Dialog::AlterConfigs { topic } => self.link.ask(Question::Configs { topic: Some(topic.clone()) }),
+            _ => {}
+        }
         self.message(Msg::Open(Some(dialog)));
     }
 
@@ -56,9 +67,6 @@ impl Ui {
                 Some(Question::Batch { topic: topic.clone(), partition: *partition, offset: *offset })
             }
             Selection::Exchange { id } => Some(Question::Exchange { id: *id }),
-            Selection::Partition { topic, partition } => {
-                Some(Question::Partition { topic: topic.clone(), partition: *partition })
-            }
             _ => None,
         };
         self.message(Msg::Select(Some(selection)));
@@ -86,4 +94,11 @@ impl Ui {
 #[hook]
 pub fn use_ui() -> Ui {
     use_context().expect("every component lies below the page, which provides it")
+}
+
+/// Asks the worker, and asks again whenever what it is about has changed.
+#[hook]
+pub fn use_question<T: PartialEq + 'static>(question: Question, about: T) {
+    let ui = use_ui();
+    use_effect_with((question, about), move |(question, _)| ui.link.ask(question.clone()));
 }

@@ -12,9 +12,19 @@ use yew::prelude::*;
 use super::browser;
 use super::context::use_ui;
 
-/// Speeds in percent.
-const SPEEDS: [(u32, &str); 8] =
-    [(5, "0.05×"), (10, "0.1×"), (25, "0.25×"), (50, "0.5×"), (100, "1×"), (200, "2×"), (500, "5×"), (2_000, "20×")];
+/// Speeds in percent. The last two are as fast as the store is, up to that.
+const SPEEDS: [(u32, &str); 10] = [
+    (5, "0.05×"),
+    (10, "0.1×"),
+    (25, "0.25×"),
+    (50, "0.5×"),
+    (100, "1×"),
+    (200, "2×"),
+    (500, "5×"),
+    (2_000, "20×"),
+    (10_000, "100×"),
+    (100_000, "1000×"),
+];
 
 #[derive(PartialEq, Properties)]
 pub struct HeaderProps {
@@ -80,7 +90,7 @@ fn Transport(props: &TransportProps) -> Html {
                 title="Do the next thing that is due (.)">
                 { icon_path("M6 5l8 7-8 7zM18 5v14") }<span>{ "Step" }</span>
             </button>
-            <select aria-label="Speed" {onchange}>
+            <select aria-label="Speed" {onchange} title="Virtual time against real time. Beyond 20× it goes as fast as the store keeps up.">
                 { for SPEEDS.iter().map(|&(value, label)| html! {
                     <option value={value.to_string()} selected={value == percent}>{ label }</option>
                 }) }

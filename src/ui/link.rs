@@ -58,8 +58,11 @@ impl WorkerLink {
         self.spawn(start);
     }
 
-    pub fn command(&self, command: Command) {
-        self.send(&ToWorker::Do { id: self.take_id(), command });
+    /// Sends a command; its answer has the number that this returns.
+    pub fn command(&self, command: Command) -> u32 {
+        let id = self.take_id();
+        self.send(&ToWorker::Do { id, command });
+        id
     }
 
     pub fn ask(&self, question: Question) {

@@ -1,15 +1,17 @@
-//! The requests of the cluster, newest first.
+//! The requests of the cluster, and what happened inside the broker, newest first.
 
 use std::rc::Rc;
 
 use shore_view::api::{self, Kind};
+use shore_view::happening::{About, Happening};
 use shore_view::model::Exchange;
-use shore_view::state::{Filter, Msg, Selection};
+use shore_view::state::{Filter, Msg, Selection, Tab};
 use shore_view::text;
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use super::context::use_ui;
+use super::panel::words;
 
 #[derive(PartialEq, Properties)]
 pub struct LogProps {
@@ -28,7 +30,7 @@ pub fn Log(props: &LogProps) -> Html {
     };
     html! {
         <>
-            <LogHead filter={props.filter.clone()} />
+            <LogHead filter={props.filter.clone()} tab={Tab::Requests} />
             <div class="log-scroll" tabindex="0" aria-label="Requests, newest first">
                 <table class="log">
                     <thead>
@@ -57,8 +59,70 @@ pub fn Log(props: &LogProps) -> Html {
 }
 
 #[derive(PartialEq, Properties)]
+pub struct EventsProps {
+    /// Newest first.
+    pub happenings: Vec<Rc<Happening>>,
+    pub filter: Filter,
+}
+
+#[component]
+pub fn Events(props: &EventsProps) -> Html {
+    html! {
+        <>
+            <LogHead filter={props.filter.clone()} tab={Tab::Events} />
+            <div class="log-scroll" tabindex="0" aria-label="Events, newest first">
+                <table class="log events">
+                    <thead>
+                        <tr>
+                            <th class="col-time">{ "Time" }</th>
+                            <th class="col-about">{ "Of" }</th>
+                            <th>{ "What happened" }</th>
+                        </tr>
+                    </thead>
+                    <tbody>{ for props.happenings.iter().map(|happening| html! { <EventRow key={happening.id} happening={happening.clone()} /> }) }</tbody>
+                </table>
+                if props.happenings.is_empty() {
+                    <p class="log-empty">{ "Nothing happened yet." }</p>
+                }
+            </div>
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct EventProps {
+    happening: Rc<Happening>,
+}
+
+#[component]
+fn EventRow(props: &EventProps) -> Html {
+    let ui = use_ui();
+    let happening = &props.happening;
+    let select = ui.on_select(match &happening.about {
+        About::Broker => Selection::Broker,
+        About::Topic(name) => Selection::Topic { name: name.clone() },
+        About::Partition(topic, partition) => Selection::Partition { topic: topic.clone(), partition: *partition },
+        About::Group(id) => Selection::Group { id: id.clone() },
+        About::Transaction(id) => Selection::Transaction { id: id.clone() },
+    });
+    html! {
+        <tr onclick={select}>
+            <td class="mono quiet">{ text::clock(happening.at_micros) }</td>
+            <td>
+                <button>
+                    <i class={format!("swatch kind-{}", happening.about.slug())}></i>
+                    <span class="name">{ happening.about.label() }</span>
+                </button>
+            </td>
+            <td class="told">{ words(happening) }</td>
+        </tr>
+    }
+}
+
+#[derive(PartialEq, Properties)]
 struct HeadProps {
     filter: Filter,
+    tab: Tab,
 }
 
 #[component]
@@ -77,7 +141,16 @@ fn LogHead(props: &HeadProps) -> Html {
     };
     html! {
         <div class="log-head">
-            <h2>{ "Requests" }</h2>
+            <div class="tabs" role="tablist" aria-label="What is listed">
+                { for [(Tab::Requests, "Requests"), (Tab::Events, "Events")].map(|(tab, label)| {
+                    let ui = ui.clone();
+                    html! {
+                        <button class="button slim" role="tab" aria-selected={(tab == props.tab).to_string()}
+                            onclick={Callback::from(move |_| ui.message(Msg::Show(tab)))}>{ label }</button>
+                    }
+                }) }
+            </div>
+            if props.tab == Tab::Requests {
             { for Kind::ALL.iter().map(|&kind| {
                 let ui = ui.clone();
                 html! {
@@ -91,6 +164,7 @@ fn LogHead(props: &HeadProps) -> Html {
             <button class="chip" aria-pressed={props.filter.held.to_string()} onclick={hold}>
                 { if props.filter.held { "Held" } else { "Hold" } }
             </button>
+            }
         </div>
     }
 }

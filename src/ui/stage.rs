@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use shore_view::message::Command;
-use shore_view::model::{Assigned, Broker, Group, Member, Producer, Screen, Topic};
+use shore_view::model::{Assigned, Broker, Group, Member, Producer, Screen, Topic, Transaction};
 use shore_view::state::{Dialog, Msg, Selection};
 use shore_view::text;
 use yew::prelude::*;
@@ -46,6 +46,15 @@ pub fn Stage(props: &StageProps) -> Html {
                         <p class="nothing">{ "Nobody produces. Add a producer, or send a record by hand." }</p>
                     }
                 </div>
+                if !screen.transactions.is_empty() {
+                    <header><h2>{ "Transactional ids" }</h2></header>
+                    <div class="cards">
+                        { for screen.transactions.iter().map(|transaction| html! {
+                            <TransactionCard key={&*transaction.id} transaction={transaction.clone()}
+                                chosen={props.selection == Some(Selection::Transaction { id: transaction.id.clone() })} />
+                        }) }
+                    </div>
+                }
             </div>
             <BrokerCard broker={screen.broker.clone()} topics={screen.topics.clone()} groups={screen.groups.clone()}
                 selection={props.selection.clone()} internal_shown={props.internal_shown} running={props.running} />
@@ -90,12 +99,56 @@ fn ProducerCard(props: &ProducerProps) -> Html {
             <p class="name"><i class={classes!("dot", dot)}></i><span>{ producer.name.clone() }</span></p>
             <p class="small quiet">{ "to " }<code>{ producer.topic.clone() }</code></p>
             <p class="figures"><span><b>{ text::grouped(producer.acked as i64) }</b>{ " acknowledged" }</span></p>
+            if let Some(transactions) = &producer.transactions {
+                <p class="figures">
+                    <span><b>{ text::grouped(transactions.committed as i64) }</b>{ " committed" }</span>
+                    <span><b>{ text::grouped(transactions.aborted as i64) }</b>{ " aborted" }</span>
+                </p>
+            }
             if let Some(error) = &producer.last_error {
                 <p class="small error">{ error.clone() }</p>
             }
             <RateControl producer={producer.clone()} />
         </article>
     }
+}
+
+#[derive(PartialEq, Properties)]
+struct TransactionProps {
+    transaction: Rc<Transaction>,
+    chosen: bool,
+}
+
+#[component]
+fn TransactionCard(props: &TransactionProps) -> Html {
+    let ui = use_ui();
+    let transaction = &props.transaction;
+    let dot = match &*transaction.state {
+        "Ongoing" => "on",
+        "PrepareCommit" | "PrepareAbort" | "PrepareEpochFence" => "busy",
+        "CompleteAbort" => "bad",
+        _ => "off",
+    };
+    html! {
+        <article class={classes!("card", "client", props.chosen.then_some("chosen"))}>
+            <button class="cover-button" aria-label={format!("Transactional id {}", transaction.id)}
+                onclick={ui.on_select(Selection::Transaction { id: transaction.id.clone() })}></button>
+            <p class="name"><i class={classes!("dot", dot)}></i><span>{ transaction.id.clone() }</span></p>
+            <p class="small quiet">{ state_words(&transaction.state) }</p>
+        </article>
+    }
+}
+
+/// `PrepareCommit` as "prepare commit".
+fn state_words(state: &str) -> String {
+    let mut words = String::new();
+    for letter in state.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 /// Records per second that the buttons step through.
@@ -193,6 +246,9 @@ fn MemberCard(props: &MemberProps) -> Html {
                     <span class="small paused-mark" title="It stays in its group and fetches nothing">{ "paused" }</span>
                 }
             </p>
+            if let Some(error) = &member.last_error {
+                <p class="small error">{ error.clone() }</p>
+            }
             if member.assignment.is_empty() {
                 <p class="small quiet">{ if &*member.state == "Stable" { "nothing assigned".to_owned() } else { member.state.to_lowercase() } }</p>
             } else {
@@ -296,8 +352,13 @@ fn TopicBox(props: &TopicProps) -> Html {
     html! {
         <section class="topic" aria-label={format!("Topic {}", topic.name)}>
             <header>
-                <h3>{ topic.name.clone() }</h3>
+                <h3>
+                    <button class="button plain slim" onclick={ui.on_select(Selection::Topic { name: topic.name.clone() })}>{ topic.name.clone() }</button>
+                </h3>
                 <span class="small quiet">{ format!("{}, {}", count(topic.partitions.len(), "partition"), text::size(bytes)) }</span>
+                if let Some(policy) = policy(topic) {
+                    <span class="tag">{ policy }</span>
+                }
                 <div class="group push">
                     <button class="button plain slim" onclick={ui.on_open(Dialog::Send { topic: Some(topic.name.clone()) })}>{ "Send" }</button>
                     <button class="button plain slim" onclick={ui.on_open(Dialog::DeleteTopic { topic: topic.name.clone() })}>{ "Delete" }</button>
@@ -310,6 +371,12 @@ fn TopicBox(props: &TopicProps) -> Html {
             }) }
         </section>
     }
+}
+
+/// What becomes of old data, where the topic says so itself.
+fn policy(topic: &Topic) -> Option<Rc<str>> {
+    let own = topic.configs.iter().find(|(name, _)| &**name == "cleanup.policy");
+    own.map(|(_, policy)| policy.clone()).filter(|policy| &**policy != "delete")
 }
 
 /// What of this partition the panel shows: `Some(None)` for the partition itself, else a batch's offset.
@@ -357,7 +424,9 @@ fn internal_topic(ui: &super::context::Ui, topic: &Rc<Topic>) -> Html {
     html! {
         <div class="topic">
             <header>
-                <h3>{ topic.name.clone() }</h3>
+                <h3>
+                    <button class="button plain slim" onclick={ui.on_select(Selection::Topic { name: topic.name.clone() })}>{ topic.name.clone() }</button>
+                </h3>
                 <span class="small quiet">{ format!("{}, {} in use", count(topic.partitions.len(), "partition"), used.len()) }</span>
             </header>
             <ul>

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use shore_view::model::Partition;
+use shore_view::model::{Fate, Partition};
 use shore_view::state::Selection;
 use shore_view::tape::{Block, lay_out};
 use shore_view::text;
@@ -39,6 +39,7 @@ pub fn PartitionRow(props: &PartitionProps) -> Html {
     let partition = &props.partition;
     let tape = lay_out(partition, (room - 8.0).max(0.0));
     let newest = tape.blocks.last();
+    let fresh = use_fresh(newest.map(|block| block.batch.base_offset));
     use_slide(newest.map(|block| block.batch.base_offset), newest.map_or(0.0, |block| block.width), &track);
     let selection = Selection::Partition { topic: props.topic.clone(), partition: partition.index };
     let name = format!("{}-{}", props.topic, partition.index);
@@ -53,15 +54,19 @@ pub fn PartitionRow(props: &PartitionProps) -> Html {
                     <span class="start">{ if partition.log_end == 0 { "empty".into() } else { format!("empty from {}", partition.log_start) } }</span>
                 }
                 <div class="track" ref={track} style={format!("width:{:.0}px;right:4px", tape.width)}>
-                    { for tape.blocks.iter().enumerate().map(|(place, block)| batch(&ui, props, block, place + 1 == tape.blocks.len())) }
+                    { for tape.blocks.iter().enumerate().map(|(place, block)| batch(&ui, props, block, place + 1 == tape.blocks.len(), block.batch.base_offset > fresh)) }
                     { for props.markers.iter().filter(|marker| tape.oldest_offset().is_some_and(|oldest| marker.offset >= oldest)).map(|marker| html! {
                         <i key={format!("at {}", marker.who)} class={classes!("mark", "position", mark_class(marker.place))}
                             style={format!("left:{:.1}px", tape.x_of(marker.offset))}
                             title={format!("{} reads {} next", marker.who, marker.offset)}></i>
                     }) }
+                    if partition.last_stable < partition.high_watermark && tape.oldest_offset().is_some_and(|oldest| partition.last_stable >= oldest) {
+                        <i class="stable" style={format!("left:{:.1}px", tape.x_of(partition.last_stable))}
+                            title={format!("last stable offset {}: read_committed goes no further", partition.last_stable)}></i>
+                    }
                 </div>
             </div>
-            <p class="ends" title={format!("log start {}, high watermark {}, log end {}", partition.log_start, partition.high_watermark, partition.log_end)}>
+            <p class="ends" title={format!("log start {}, last stable {}, high watermark {}, log end {}", partition.log_start, partition.last_stable, partition.high_watermark, partition.log_end)}>
                 <b>{ text::grouped(partition.log_end) }</b>
                 <span>{ if partition.high_watermark == partition.log_end { text::size(partition.bytes) } else { format!("hw {}", text::grouped(partition.high_watermark)) } }</span>
             </p>
@@ -69,7 +74,7 @@ pub fn PartitionRow(props: &PartitionProps) -> Html {
     }
 }
 
-fn batch(ui: &Ui, props: &PartitionProps, block: &Block, newest: bool) -> Html {
+fn batch(ui: &Ui, props: &PartitionProps, block: &Block, newest: bool, fresh: bool) -> Html {
     let (partition, batch) = (&props.partition, &block.batch);
     let chosen = props.chosen == Some(Some(batch.base_offset));
     let selection =
@@ -85,14 +90,51 @@ fn batch(ui: &Ui, props: &PartitionProps, block: &Block, newest: bool) -> Html {
             text::size(u64::from(batch.bytes))
         )
     };
+    let label = format!("{label}{}", fate_words(batch.fate));
     html! {
         <button key={batch.base_offset} tabindex={if newest { "0" } else { "-1" }}
-            class={classes!("batch", "fresh", (!block.visible).then_some("hidden-yet"), chosen.then_some("chosen"))}
+            class={classes!("batch", fresh.then_some("fresh"), fate_class(batch.fate), (!block.visible).then_some("hidden-yet"), chosen.then_some("chosen"))}
             style={format!("left:{:.1}px;width:{:.1}px", block.x, block.width)}
             title={label.clone()} aria-label={label} onclick={ui.on_select(selection)}>
-            { batch.base_offset }
+            { match batch.fate {
+                Fate::CommitMarker => html! { "C" },
+                Fate::AbortMarker => html! { "A" },
+                _ => html! { { batch.base_offset } },
+            } }
         </button>
     }
+}
+
+const fn fate_class(fate: Fate) -> Option<&'static str> {
+    match fate {
+        Fate::Plain | Fate::Committed => None,
+        Fate::Open => Some("fate-open"),
+        Fate::Aborted => Some("fate-aborted"),
+        Fate::CommitMarker => Some("fate-commit-marker"),
+        Fate::AbortMarker => Some("fate-abort-marker"),
+    }
+}
+
+const fn fate_words(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Plain => "",
+        Fate::Open => ", in an open transaction",
+        Fate::Committed => ", in a committed transaction",
+        Fate::Aborted => ", aborted",
+        Fate::CommitMarker => ", the marker of a commit",
+        Fate::AbortMarker => ", the marker of an abort",
+    }
+}
+
+/// The newest offset before the last change: what lies beyond it has just come.
+#[hook]
+fn use_fresh(newest: Option<i64>) -> i64 {
+    let seen = use_mut_ref(|| (newest, newest));
+    let mut seen = seen.borrow_mut();
+    if seen.1 != newest {
+        *seen = (seen.1, newest);
+    }
+    seen.0.unwrap_or(-1)
 }
 
 /// Moves the tape to the left when a batch came, instead of letting it jump there.

@@ -3,7 +3,8 @@
 use shore_base::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_sim::Action;
-use shore_sim::action::{ConsumerSpec, ProducerSpec};
+use shore_sim::action::{ConsumerSpec, ProducerSpec, TransactionSpec};
+use shore_view::message::{Command, Transactions};
 
 pub const CLIENTS_NOTE: &str = "clients";
 
@@ -76,15 +77,44 @@ impl Clients {
         }
     }
 
-    pub fn new_producer(&self, topic: &str, millirate: u64) -> Action {
+    pub fn new_producer(&self, topic: &str, millirate: u64, transactions: Option<Transactions>) -> Action {
         let mut spec = ProducerSpec::new(self.free_name(&format!("{topic}-producer")), topic);
         spec.millirate = millirate;
+        spec.transactions = transactions.map(|transactions| TransactionSpec {
+            records: transactions.records.max(1),
+            abort_percent: transactions.abort_percent.min(100),
+            ..TransactionSpec::new(transactions.id.to_string())
+        });
         Action::AddProducer(spec)
     }
 
-    pub fn new_member(&self, group: &str, topic: &str) -> Action {
-        Action::AddConsumer(member(&self.free_name(group), group, topic))
+    pub fn new_member(&self, group: &str, topic: &str) -> ConsumerSpec {
+        member(&self.free_name(group), group, topic)
     }
+}
+
+/// The action behind a command that is a request of the admin client.
+pub fn request(command: &Command) -> Option<Action> {
+    let text = |text: &std::rc::Rc<str>| text.to_string();
+    Some(match command {
+        Command::CreateTopic { name, partitions, configs } => Action::CreateTopic {
+            topic: text(name),
+            partitions: *partitions,
+            replication: 1,
+            configs: configs.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        },
+        Command::DeleteTopic { name } => Action::DeleteTopic { topic: text(name) },
+        Command::AlterConfigs { topic, configs } => {
+            let set = configs.iter().filter_map(|(name, value)| Some((text(name), text(value.as_ref()?))));
+            let reset = configs.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| text(name));
+            Action::AlterConfigs { topic: text(topic), set: set.collect(), reset: reset.collect() }
+        }
+        Command::CreatePartitions { topic, total } => Action::CreatePartitions { topic: text(topic), total: *total },
+        Command::DeleteRecords { topic, partition, offset } => {
+            Action::DeleteRecords { topic: text(topic), partition: *partition, offset: *offset }
+        }
+        _ => return None,
+    })
 }
 
 fn member(name: &str, group: &str, topic: &str) -> ConsumerSpec {

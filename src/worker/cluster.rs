@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use shore_base::collections::BTreeMap;
-use shore_base::{NodeId, Uuid, Wall};
+use shore_base::{Duration, Instant, NodeId, Uuid, Wall};
 use shore_broker::{Durability, NodeConfig};
 use shore_log::storage::{FileName, StoreError, StoreOp, StoreReply, StoreRequest};
-use shore_sim::action::OneRecord;
+use shore_sim::action::{Isolation, OneRecord};
+use shore_sim::event::TransactionStep;
 use shore_sim::{Action, ActorEvent, Disk, Event, EventKind, Outward, World};
 use shore_view::decode;
 use shore_view::message::{Command, Details, FromWorker, Question, Record};
@@ -30,6 +31,12 @@ const DIRECTORY: &str = "n1/d0";
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// The page gets no more than one delta in so long, however fast its screen is.
 const DELTA_MICROS: u64 = 45_000;
+/// Faster than this (in percent of real time) the clock waits for the store: it would seem to take minutes.
+const STORE_KEEPS_UP: u32 = 2_000;
+/// So slow the store seems then.
+const STORE_SEEMS: Duration = Duration::from_millis(500);
+/// A turn of hurried time lasts no longer: the page wants to be answered.
+const HURRY_MICROS: u64 = 12_000;
 /// A step goes on until something happens that can be seen, but not for ever.
 const STEPS: usize = 500;
 
@@ -52,7 +59,11 @@ struct Inner {
     /// `None` while a write set is under way.
     store: Option<TabStore>,
     asked: Vec<StoreRequest>,
+    /// Since when the store has something to do.
+    busy_since: Option<Instant>,
     _lock: Option<StoreLock>,
+    /// Requests of the admin client that a command of the page waits for, by their words.
+    awaited: Vec<(String, u32)>,
     clients: Clients,
     clients_changed: bool,
     /// They could not be written: they go with the next write set.
@@ -100,6 +111,8 @@ impl Cluster {
             watch: Watch::default(),
             store: Some(opened.store),
             asked: Vec::new(),
+            busy_since: None,
+            awaited: Vec::new(),
             _lock: opened.lock,
             clients: opened.clients.unwrap_or_default(),
             clients_changed: false,
@@ -138,9 +151,8 @@ impl Cluster {
             return;
         }
         let step = inner.pace.step(port::now_micros());
-        let now = inner.world.now() + step;
-        inner.world.advance(now);
-        inner.settle();
+        let until = inner.world.now() + step;
+        inner.pass(until);
         drop(inner);
         self.write();
         self.sleep();
@@ -153,7 +165,7 @@ impl Cluster {
     fn sleep(&self) {
         let mut inner = self.0.borrow_mut();
         inner.timer += 1;
-        let due = inner.world.next_due().map_or(shore_base::Instant::MAX, |(at, _)| at);
+        let due = inner.world.next_due().map_or(Instant::MAX, |(at, _)| at);
         let Some(wait) = inner.pace.sleep(inner.world.now(), due) else { return };
         let (cluster, timer) = (self.clone(), inner.timer);
         port::after(wait.as_millis() as i32, move || {
@@ -194,6 +206,7 @@ impl Cluster {
         let mut inner = self.0.borrow_mut();
         inner.host.storage.used = inner.host.storage.used.max(store.bytes());
         inner.store = Some(store);
+        inner.busy_since = (!inner.asked.is_empty()).then(|| inner.world.now());
         for reply in replies {
             inner.note_space(&reply, freed);
             inner.world.store_reply(NODE, reply);
@@ -242,8 +255,10 @@ impl Cluster {
     pub fn command(&self, id: u32, command: Command) {
         // Up to here time has passed at the old pace.
         self.turn();
-        let result = self.0.borrow_mut().carry_out(command);
-        port::post(&FromWorker::Done { id, result: result.map(Into::into).map_err(Into::into) });
+        let done = self.0.borrow_mut().carry_out(id, command);
+        if let Some(result) = done.transpose() {
+            port::post(&FromWorker::Done { id, result: result.map(Into::into).map_err(Into::into) });
+        }
         self.turn();
     }
 
@@ -254,11 +269,34 @@ impl Cluster {
 }
 
 impl Inner {
+    /// Lets time pass. At high speed it waits for a store that is busy, and ends when the turn has lasted long
+    /// enough: what is left of the way is not made up for.
+    fn pass(&mut self, until: Instant) {
+        if self.pace.percent() <= STORE_KEEPS_UP {
+            self.world.advance(until);
+            return self.settle();
+        }
+        let begun = port::now_micros();
+        loop {
+            self.settle();
+            let most = self.busy_since.map_or(Instant::MAX, |since| since + STORE_SEEMS);
+            let until = until.min(most);
+            match self.world.next_due() {
+                Some((due, _)) if due <= until && port::now_micros() - begun < HURRY_MICROS => drop(self.world.step()),
+                Some((due, _)) if due <= until => return,
+                _ => return self.world.advance(until),
+            }
+        }
+    }
+
     /// Hands on what the world wants of its host, and looks at what happened in it.
     fn settle(&mut self) {
         while let Some(outward) = self.world.poll() {
             match outward {
-                Outward::Store { request, .. } => self.asked.push(request),
+                Outward::Store { request, .. } => {
+                    self.busy_since.get_or_insert(self.world.now());
+                    self.asked.push(request);
+                }
                 Outward::Ready { .. } => {
                     self.history_due = true;
                     self.begin_clients();
@@ -285,26 +323,37 @@ impl Inner {
                     return;
                 }
                 let result = match error {
-                    None => Ok(format!("{what}: done.").into()),
-                    Some(error) => Err(format!("{what}: {error}").into()),
+                    None => Ok(format!("{}: done.", capital(what)).into()),
+                    Some(error) => Err(error.as_str().into()),
                 };
-                port::post(&FromWorker::Done { id: 0, result });
+                let awaited = self.awaited.iter().position(|(known, _)| known == what);
+                let id = awaited.map_or(0, |place| self.awaited.remove(place).1);
+                port::post(&FromWorker::Done { id, result });
             }
-            EventKind::Actor { actor, event: ActorEvent::Failed { error, .. } } => {
-                if let Some(name) = self.actor_name(*actor) {
-                    self.host.producer_errors.retain(|(known, _)| *known != name);
-                    self.host.producer_errors.push((name, error.as_str().into()));
-                }
-            }
-            EventKind::Actor { actor, event: ActorEvent::Acknowledged { .. } }
-                if !self.host.producer_errors.is_empty() =>
-            {
-                if let Some(name) = self.actor_name(*actor) {
-                    self.host.producer_errors.retain(|(known, _)| *known != name);
-                }
-            }
+            EventKind::Actor { actor, event } => self.note_errors(*actor, event),
             _ => {}
         }
+    }
+
+    /// A client's last error stands on its card until it gets something done.
+    fn note_errors(&mut self, actor: shore_sim::ActorId, event: &ActorEvent) {
+        let error = match event {
+            ActorEvent::Failed { error, .. } | ActorEvent::CommitFailed { error } | ActorEvent::Said(error) => {
+                Some(error)
+            }
+            ActorEvent::Transaction(TransactionStep::Failed { error, .. } | TransactionStep::Fatal { error }) => {
+                Some(error)
+            }
+            ActorEvent::Acknowledged { .. } | ActorEvent::Assigned { .. } | ActorEvent::Consumed { .. }
+                if !self.host.errors.is_empty() =>
+            {
+                None
+            }
+            _ => return,
+        };
+        let Some(name) = self.actor_name(actor) else { return };
+        self.host.errors.retain(|(known, _)| *known != name);
+        self.host.errors.extend(error.map(|error| (name, error.as_str().into())));
     }
 
     fn history_wanted(&self) -> Vec<history::Wanted> {
@@ -333,22 +382,32 @@ impl Inner {
         }
     }
 
-    fn carry_out(&mut self, command: Command) -> Result<String, String> {
+    /// What is to be said of it; `None` if the broker has to be asked first.
+    fn carry_out(&mut self, id: u32, command: Command) -> Result<Option<String>, String> {
+        if let Some(request) = clients::request(&command) {
+            if let Command::DeleteTopic { name } = &command {
+                self.history.forget(name);
+            }
+            self.awaited.extend(request.request().map(|what| (what, id)));
+            return self.world.act(request).map(|()| None);
+        }
+        self.carry_out_here(command).map(Some)
+    }
+
+    fn carry_out_here(&mut self, command: Command) -> Result<String, String> {
         let silent = |()| String::new();
         match command {
-            Command::CreateTopic { name, partitions } => {
-                let configs = Default::default();
-                let topic = name.to_string();
-                self.world.act(Action::CreateTopic { topic, partitions, replication: 1, configs }).map(silent)
+            Command::AddProducer { topic, rate_milli, transactions } => {
+                let action = self.clients.new_producer(&topic, u64::from(rate_milli), transactions);
+                self.add_client(action).map(silent)
             }
-            Command::DeleteTopic { name } => {
-                self.history.forget(&name);
-                self.world.act(Action::DeleteTopic { topic: name.to_string() }).map(silent)
+            Command::AddMember { group, topic, assignors, read_committed, instance } => {
+                let mut spec = self.clients.new_member(&group, &topic);
+                spec.set_assignors(&assignors)?;
+                spec.isolation = if read_committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+                spec.instance_id = instance.map(|instance| instance.to_string());
+                self.add_client(Action::AddConsumer(spec)).map(silent)
             }
-            Command::AddProducer { topic, rate_milli } => {
-                self.add_client(self.clients.new_producer(&topic, u64::from(rate_milli))).map(silent)
-            }
-            Command::AddMember { group, topic } => self.add_client(self.clients.new_member(&group, &topic)).map(silent),
             Command::SetRate { actor, rate_milli } => {
                 let millirate = u64::from(rate_milli);
                 self.world.act(Action::SetRate { actor: actor.to_string(), millirate })?;
@@ -387,6 +446,11 @@ impl Inner {
                 Ok(String::new())
             }
             Command::Export | Command::Reset => Err("That is for the store, not for the cluster.".into()),
+            Command::CreateTopic { .. }
+            | Command::DeleteTopic { .. }
+            | Command::AlterConfigs { .. }
+            | Command::CreatePartitions { .. }
+            | Command::DeleteRecords { .. } => unreachable!("they are requests of the admin client"),
         }
     }
 
@@ -453,6 +517,10 @@ impl Inner {
                 }
                 None => gone("This node does not hold it."),
             },
+            Question::Configs { topic } => Details::Configs {
+                topic: topic.clone(),
+                configs: node.topic_configs(topic.as_deref()).iter().map(screen::config).collect(),
+            },
         }
     }
 
@@ -466,6 +534,7 @@ impl Inner {
         self.history.complete(&mut next);
         let mut delta = self.sent.delta_to(&next);
         delta.exchanges = self.watch.take_news();
+        delta.happenings = self.watch.take_happenings();
         self.sent = next;
         self.sent_at = port::now_micros();
         self.frame_wanted = false;
@@ -482,6 +551,11 @@ impl Inner {
             _ => {}
         }
     }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Whether requests only give space back: their success says nothing about room.

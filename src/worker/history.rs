@@ -5,6 +5,7 @@ use bytes::Bytes;
 use shore_base::collections::BTreeMap;
 use shore_broker::view::NodeView;
 use shore_log::storage::{FileName, ReadRange, StoreReply, StoreRequest, Token};
+use shore_view::fate;
 use shore_view::model::{Batch, Partition, Screen};
 use shore_web::store::TabStore;
 use shore_wire::batch;
@@ -90,6 +91,7 @@ impl History {
         let older = older.filter(|batch| batch.last_offset < first && batch.base_offset >= partition.log_start);
         let mut batches: Vec<Batch> = older.collect();
         batches.append(&mut partition.batches);
+        fate::settle(&mut batches, &partition.open.iter().copied().collect());
         batches.drain(..batches.len().saturating_sub(SHOWN));
         partition.batches = batches;
     }
@@ -103,15 +105,7 @@ impl History {
 fn newest(bytes: &Bytes) -> Vec<(Batch, Bytes)> {
     let mut batches: Vec<(Batch, Bytes)> = batch::batches(bytes)
         .map_while(Result::ok)
-        .map(|view| {
-            let batch = Batch {
-                base_offset: view.base_offset(),
-                last_offset: view.last_offset(),
-                records: view.count().max(0) as u32,
-                bytes: view.size() as u32,
-            };
-            (batch, bytes.slice_ref(view.bytes()))
-        })
+        .map(|view| (fate::stored_batch(&view), bytes.slice_ref(view.bytes())))
         .collect();
     batches.drain(..batches.len().saturating_sub(SHOWN));
     batches

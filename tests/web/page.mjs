@@ -35,8 +35,8 @@ export async function committed(page) {
   await page.getByRole('region', { name: 'Group billing' }).getByRole('button', { name: 'billing', exact: true }).click();
   const panel = page.locator('.panel-region');
   await panel.getByRole('heading', { name: 'billing' }).waitFor();
-  await panel.locator('.table tbody td:nth-child(2)').first().waitFor();
-  const offsets = await panel.locator('.table tbody td:nth-child(2)').allInnerTexts();
+  await panel.locator('.table.offsets tbody td:nth-child(2)').first().waitFor();
+  const offsets = await panel.locator('.table.offsets tbody td:nth-child(2)').allInnerTexts();
   await page.keyboard.press('Escape');
   return Math.max(...offsets.map((offset) => Number(offset.replaceAll(',', ''))));
 }
@@ -47,8 +47,34 @@ export async function download(page, button) {
   return file.path();
 }
 
-/** Resets the cluster by the button that is in sight. */
+/** Resets the cluster by the button that is in sight, and waits until the clock has begun anew if there is one. */
 export async function reset(page) {
+  const [before] = await page.locator('.cluster-time').allInnerTexts();
   await page.getByRole('button', { name: 'Reset the cluster' }).first().click();
   await page.locator('dialog').getByRole('button', { name: 'Reset' }).click();
+  if (!before) return;
+  await page.waitForFunction((before) => (document.querySelector('.cluster-time')?.textContent.trim() ?? before) < before, before.trim());
 }
+
+/** Fills a dialog in: text and numbers by label, then the button that does it. */
+export async function fill(page, fields, button) {
+  for (const [label, value] of Object.entries(fields)) await page.locator('dialog').getByLabel(label).first().fill(value);
+  await page.locator('dialog').getByRole('button', { name: button, exact: true }).click();
+}
+
+/** Waits until what the dialog asked for is done. */
+export const closed = (page) => page.locator('dialog').waitFor({ state: 'detached' });
+
+/** Waits until the dialog says that the broker refused, and why. */
+export const refused = (page, why) => page.locator('dialog').getByRole('alert').getByText(why).waitFor();
+
+export const topicOf = (page, name) => page.getByRole('region', { name: `Topic ${name}` });
+
+/** Opens the panel of a topic, a partition of it or a group. */
+export const showTopic = (page, name) => topicOf(page, name).getByRole('button', { name, exact: true }).click();
+export const showPartition = (page, name, index) =>
+  topicOf(page, name).getByRole('button', { name: `Partition ${index}`, exact: true }).click();
+export const showGroup = (page, name) => page.getByRole('region', { name: `Group ${name}` }).getByRole('button', { name, exact: true }).click();
+
+/** A value of the panel's list, by its name. */
+export const fact = (page, name) => page.locator('.panel-region dt', { hasText: name }).locator('+ dd').first();

@@ -18,7 +18,7 @@ use crate::connection::{Connections, End};
 use crate::controller::{Controller, ControllerOutput, Peer};
 use crate::event::Event;
 use crate::replica::{PartitionId, Stored};
-use crate::view::{self, ConnectionView, ControllerView, NodeView, StoreView};
+use crate::view::{self, ConnectionView, ControllerView, NodeView, StoreView, TopicConfigView};
 
 /// A node as it is configured before it boots.
 #[derive(Clone, Debug)]
@@ -259,6 +259,14 @@ impl Node {
         match log.read(offset, log.end_offset(), 1, true).ok()? {
             Read::Ready { slices, .. } => Some(slices.concat().into()),
             Read::Load(_) => None,
+        }
+    }
+
+    /// The configs of a topic, or of one that is to be made.
+    pub fn topic_configs(&self, topic: Option<&str>) -> Vec<TopicConfigView> {
+        match &self.phase {
+            Phase::Running(machines) | Phase::Stopping { machines, .. } => view::topic_configs(&machines.broker, topic),
+            Phase::Booting(_) | Phase::Stopped => Vec::new(),
         }
     }
 

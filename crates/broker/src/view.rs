@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, NodeId, Uuid};
-use shore_log::{BatchHeader, SegmentInfo};
+use shore_log::{AbortedTransaction, BatchHeader, Dirt, SegmentInfo};
 
 use crate::broker::Broker;
+use crate::config::{Check, ConfigMap, Kind, Source, TOPIC_CONFIGS, topic_value};
 use crate::controller::Controller;
 use crate::group::GroupView;
 use crate::image::MetadataImage;
@@ -90,6 +91,10 @@ pub struct LogView {
     /// The newest, oldest first.
     pub batches: Vec<BatchHeader>,
     pub producers: Vec<ProducerView>,
+    /// Transactions with records in these batches that were aborted.
+    pub aborted: Vec<AbortedTransaction>,
+    /// `None` for a log that is not compacted.
+    pub cleaning: Option<CleaningView>,
     /// Fetches that wait here for records.
     pub waiting_fetches: usize,
 }
@@ -101,6 +106,27 @@ pub struct ProducerView {
     pub last_sequence: i32,
     pub last_offset: i64,
     pub last_timestamp: i64,
+    /// The first offset of its open transaction.
+    pub transaction_start: Option<i64>,
+}
+
+/// A compacted log as the log cleaner sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleaningView {
+    pub dirt: Dirt,
+    pub is_under_way: bool,
+}
+
+/// A config of a topic, set or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfigView {
+    pub name: &'static str,
+    pub value: String,
+    /// The topic has it of its own; otherwise the broker's is what counts.
+    pub is_own: bool,
+    /// The only values that are allowed, where they can be listed.
+    pub choices: &'static [&'static str],
+    pub documentation: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,15 +186,46 @@ pub(crate) fn topics(broker: &Broker) -> Vec<TopicView> {
                     leader_epoch: record.leader_epoch,
                     replicas: record.replicas.clone(),
                     isr: record.isr.clone(),
-                    log: broker.replicas.get(PartitionId { topic: id, partition: record.partition }).map(log),
+                    log: broker
+                        .replicas
+                        .get(PartitionId { topic: id, partition: record.partition })
+                        .map(|partition| log(broker, partition)),
                 })
                 .collect(),
         })
         .collect()
 }
 
-fn log(partition: &Partition) -> LogView {
+/// Every config that a topic has; `None` is one that does not exist yet and has none of its own.
+pub(crate) fn topic_configs(broker: &Broker, topic: Option<&str>) -> Vec<TopicConfigView> {
+    let own: Option<&ConfigMap> = topic.and_then(|name| broker.image.topic_configs(name));
+    let dynamic = broker.image.dynamic_configs(broker.id());
+    let view = |config: &'static crate::config::TopicConfig| {
+        let (value, source) = topic_value(config, own, dynamic, &broker.settings);
+        TopicConfigView {
+            name: config.name,
+            value,
+            is_own: source == Source::DynamicTopic,
+            choices: match (&config.check, config.kind) {
+                (Check::OneOf(choices), _) => choices,
+                (_, Kind::Boolean) => &["true", "false"],
+                _ => &[],
+            },
+            documentation: config.documentation,
+        }
+    };
+    TOPIC_CONFIGS.iter().map(view).collect()
+}
+
+fn log(broker: &Broker, partition: &Partition) -> LogView {
     let log = &partition.log;
+    let batches = partition.newest_batches(BATCHES);
+    let aborted = match batches.first() {
+        Some(first) if batches.iter().any(BatchHeader::is_transactional) => {
+            log.aborted_transactions(first.base_offset, log.end_offset())
+        }
+        _ => Vec::new(),
+    };
     LogView {
         start_offset: log.start_offset(),
         high_watermark: log.high_watermark(),
@@ -179,7 +236,9 @@ fn log(partition: &Partition) -> LogView {
         size_bytes: log.size_bytes(),
         cached_bytes: log.cached_bytes(),
         segments: log.segments().collect(),
-        batches: partition.newest_batches(BATCHES),
+        batches,
+        aborted,
+        cleaning: broker.cleaning_view(partition),
         producers: log
             .producers()
             .iter()
@@ -189,6 +248,7 @@ fn log(partition: &Partition) -> LogView {
                 last_sequence: producer.last_batch().map_or(-1, |batch| batch.last_sequence),
                 last_offset: producer.last_batch().map_or(-1, |batch| batch.last_offset),
                 last_timestamp: producer.last_timestamp,
+                transaction_start: producer.transaction_start,
             })
             .collect(),
         waiting_fetches: partition.fetches.len(),

@@ -4,7 +4,8 @@
 use core::time::Duration;
 use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
-use shore_client::{Acks, Assignor, Isolation, OffsetReset};
+pub use shore_client::Isolation;
+use shore_client::{Acks, Assignor, OffsetReset};
 use shore_wire::compress::Codec;
 
 use crate::generator::Generator;
@@ -261,6 +262,12 @@ impl ConsumerSpec {
             session_timeout: Duration::from_secs(45),
             instance_id: None,
         }
+    }
+
+    /// By the names that clients are configured with, with commas between.
+    pub fn set_assignors(&mut self, names: &str) -> Result<(), String> {
+        self.assignors = crate::script::assignors(names)?;
+        Ok(())
     }
 }
 

@@ -616,7 +616,7 @@ fn codec(value: &str) -> Result<Codec, String> {
     found.ok_or_else(|| format!("\"{value}\" is not none, gzip, snappy, lz4 or zstd"))
 }
 
-fn assignors(value: &str) -> Result<Vec<Assignor>, String> {
+pub(crate) fn assignors(value: &str) -> Result<Vec<Assignor>, String> {
     let named = |name: &str| {
         let known = || Assignor::ALL.map(Assignor::name).join(", ");
         Assignor::from_name(name).ok_or_else(|| format!("\"{name}\" is not one of {}", known()))

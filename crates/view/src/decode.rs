@@ -42,8 +42,10 @@ fn request_text(api_key: i16, version: i16, body: Bytes) -> Option<String> {
         8 => OffsetCommitRequest, 9 => OffsetFetchRequest, 10 => FindCoordinatorRequest,
         11 => JoinGroupRequest, 12 => HeartbeatRequest, 13 => LeaveGroupRequest, 14 => SyncGroupRequest,
         15 => DescribeGroupsRequest, 16 => ListGroupsRequest, 18 => ApiVersionsRequest,
-        19 => CreateTopicsRequest, 20 => DeleteTopicsRequest, 22 => InitProducerIdRequest,
-        32 => DescribeConfigsRequest, 42 => DeleteGroupsRequest, 47 => OffsetDeleteRequest, 60 => DescribeClusterRequest,
+        19 => CreateTopicsRequest, 20 => DeleteTopicsRequest, 21 => DeleteRecordsRequest, 22 => InitProducerIdRequest,
+        24 => AddPartitionsToTxnRequest, 25 => AddOffsetsToTxnRequest, 26 => EndTxnRequest, 28 => TxnOffsetCommitRequest,
+        32 => DescribeConfigsRequest, 37 => CreatePartitionsRequest, 42 => DeleteGroupsRequest, 44 => IncrementalAlterConfigsRequest,
+        47 => OffsetDeleteRequest, 60 => DescribeClusterRequest,
     )
 }
 
@@ -53,8 +55,10 @@ fn response_text(api_key: i16, version: i16, frame: Bytes) -> Option<String> {
         8 => OffsetCommitResponse, 9 => OffsetFetchResponse, 10 => FindCoordinatorResponse,
         11 => JoinGroupResponse, 12 => HeartbeatResponse, 13 => LeaveGroupResponse, 14 => SyncGroupResponse,
         15 => DescribeGroupsResponse, 16 => ListGroupsResponse, 18 => ApiVersionsResponse,
-        19 => CreateTopicsResponse, 20 => DeleteTopicsResponse, 22 => InitProducerIdResponse,
-        32 => DescribeConfigsResponse, 42 => DeleteGroupsResponse, 47 => OffsetDeleteResponse, 60 => DescribeClusterResponse,
+        19 => CreateTopicsResponse, 20 => DeleteTopicsResponse, 21 => DeleteRecordsResponse, 22 => InitProducerIdResponse,
+        24 => AddPartitionsToTxnResponse, 25 => AddOffsetsToTxnResponse, 26 => EndTxnResponse, 28 => TxnOffsetCommitResponse,
+        32 => DescribeConfigsResponse, 37 => CreatePartitionsResponse, 42 => DeleteGroupsResponse, 44 => IncrementalAlterConfigsResponse,
+        47 => OffsetDeleteResponse, 60 => DescribeClusterResponse,
     )
     // The correlation id stands beside the message in a pair.
     .map(|pair| pair.split_once(", ").map_or(String::new(), |(_, message)| message.trim_end_matches(')').to_owned()))

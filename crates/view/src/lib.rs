@@ -3,7 +3,11 @@
 
 pub mod api;
 pub mod decode;
+pub mod extent;
+pub mod fate;
 pub mod fields;
+pub mod happening;
+pub mod machine;
 pub mod message;
 pub mod model;
 pub mod screen;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::fields::Field;
-use crate::model::Delta;
+use crate::model::{Cleaning, Delta};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -95,13 +95,30 @@ pub enum Command {
     CreateTopic {
         name: Rc<str>,
         partitions: i32,
+        configs: Vec<(Rc<str>, Rc<str>)>,
     },
     DeleteTopic {
         name: Rc<str>,
     },
+    /// A config without a value goes back to its default.
+    AlterConfigs {
+        topic: Rc<str>,
+        configs: Vec<(Rc<str>, Option<Rc<str>>)>,
+    },
+    CreatePartitions {
+        topic: Rc<str>,
+        total: i32,
+    },
+    DeleteRecords {
+        topic: Rc<str>,
+        partition: i32,
+        /// -1 is the high watermark.
+        offset: i64,
+    },
     AddProducer {
         topic: Rc<str>,
         rate_milli: u32,
+        transactions: Option<Transactions>,
     },
     SetRate {
         actor: Rc<str>,
@@ -110,6 +127,12 @@ pub enum Command {
     AddMember {
         group: Rc<str>,
         topic: Rc<str>,
+        /// The assignors' names, as clients are configured with them, with commas between.
+        assignors: Rc<str>,
+        /// It sees nothing of transactions that are open or were aborted.
+        read_committed: bool,
+        /// Makes it a static member (`group.instance.id`).
+        instance: Option<Rc<str>>,
     },
     /// A member fetches nothing for a while, or goes on.
     PauseMember {
@@ -133,6 +156,17 @@ pub enum Command {
     Reset,
 }
 
+/// How a producer sends in transactions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transactions {
+    /// `transactional.id`.
+    pub id: Rc<str>,
+    /// How many records each has.
+    pub records: u32,
+    /// How many of 100 are aborted.
+    pub abort_percent: u32,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub topic: Rc<str>,
@@ -144,9 +178,22 @@ pub struct Record {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
-    Batch { topic: Rc<str>, partition: i32, offset: i64 },
-    Exchange { id: u64 },
-    Partition { topic: Rc<str>, partition: i32 },
+    Batch {
+        topic: Rc<str>,
+        partition: i32,
+        offset: i64,
+    },
+    Exchange {
+        id: u64,
+    },
+    Partition {
+        topic: Rc<str>,
+        partition: i32,
+    },
+    /// A topic's configs; `None` for those of a topic that is to be made.
+    Configs {
+        topic: Option<Rc<str>>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +201,10 @@ pub enum Details {
     Batch(BatchDetails),
     Exchange(ExchangeDetails),
     Partition(PartitionDetails),
+    Configs {
+        topic: Option<Rc<str>>,
+        configs: Vec<Config>,
+    },
     /// It is no longer there.
     Gone {
         why: Rc<str>,
@@ -200,6 +251,32 @@ pub struct FrameDetails {
 pub struct PartitionDetails {
     pub directory: Rc<str>,
     pub segments: Vec<SegmentDetails>,
+    /// How dirty these segments are, in a compacted log.
+    pub cleaning: Option<Cleaning>,
+    pub producers: Vec<ProducerState>,
+}
+
+/// What a partition knows of a producer with an id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerState {
+    pub id: i64,
+    pub epoch: i16,
+    pub last_sequence: i32,
+    pub last_offset: i64,
+    /// The first offset of its open transaction.
+    pub transaction_start: Option<i64>,
+}
+
+/// A config of a topic, set or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    pub name: Rc<str>,
+    pub value: Rc<str>,
+    /// The topic has it of its own.
+    pub own: bool,
+    /// The only values that are allowed, where they can be listed.
+    pub choices: Vec<Rc<str>>,
+    pub documentation: Rc<str>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +284,8 @@ pub struct SegmentDetails {
     pub base_offset: i64,
     pub end_offset: i64,
     pub bytes: u64,
+    /// The largest timestamp in it.
+    pub newest_millis: Option<i64>,
     pub active: bool,
     pub files: Vec<Rc<str>>,
 }

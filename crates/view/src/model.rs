@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::happening::Happening;
+
 /// Everything that is drawn all the time. What is looked at closely is asked for ([`crate::message::Question`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Screen {
@@ -13,6 +15,7 @@ pub struct Screen {
     pub topics: Vec<Rc<Topic>>,
     pub producers: Vec<Rc<Producer>>,
     pub groups: Vec<Rc<Group>>,
+    pub transactions: Vec<Rc<Transaction>>,
     pub storage: Rc<Storage>,
 }
 
@@ -39,6 +42,8 @@ pub struct Topic {
     pub name: Rc<str>,
     pub id: Rc<str>,
     pub internal: bool,
+    /// The topic's own, by name.
+    pub configs: Vec<(Rc<str>, Rc<str>)>,
     pub partitions: Vec<Rc<Partition>>,
 }
 
@@ -46,6 +51,8 @@ pub struct Topic {
 pub struct Partition {
     pub index: i32,
     pub log_start: i64,
+    /// Below it no transaction is open.
+    pub last_stable: i64,
     pub high_watermark: i64,
     pub durable_end: i64,
     pub log_end: i64,
@@ -54,6 +61,29 @@ pub struct Partition {
     pub leader_epoch: i32,
     /// The newest batches, in order.
     pub batches: Vec<Batch>,
+    /// First offsets of open transactions, by producer.
+    pub open: Vec<(i64, i64)>,
+    /// `None` for a log that is not compacted.
+    pub cleaning: Option<Cleaning>,
+}
+
+/// How dirty a compacted log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaning {
+    /// Below this the log was cleaned before.
+    pub first_dirty: i64,
+    /// From here on nothing is cleaned yet.
+    pub first_uncleanable: i64,
+    pub clean_bytes: u64,
+    pub dirty_bytes: u64,
+    pub under_way: bool,
+}
+
+impl Cleaning {
+    /// The share that decides when a log is cleaned (`min.cleanable.dirty.ratio`), in percent.
+    pub fn dirty_percent(&self) -> u64 {
+        (self.dirty_bytes * 100).checked_div(self.clean_bytes + self.dirty_bytes).unwrap_or(0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +92,25 @@ pub struct Batch {
     pub last_offset: i64,
     pub records: u32,
     pub bytes: u32,
+    /// -1 for a producer without one.
+    pub producer_id: i64,
+    pub fate: Fate,
+}
+
+/// What became of the transaction that a batch belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It belongs to none.
+    #[default]
+    Plain,
+    /// Not settled yet: readers of what is committed wait here.
+    Open,
+    Committed,
+    /// Nobody who reads only what is committed gets to see it.
+    Aborted,
+    /// No record but the marker that ended a transaction.
+    CommitMarker,
+    AbortMarker,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +124,18 @@ pub struct Producer {
     pub acked: u64,
     pub failed: u64,
     pub last_error: Option<Rc<str>>,
+    /// It sends in transactions.
+    pub transactions: Option<Transactions>,
+}
+
+/// What a transactional producer has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transactions {
+    pub id: Rc<str>,
+    /// Records in the one that is open, or was last.
+    pub records: u64,
+    pub committed: u64,
+    pub aborted: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +144,8 @@ pub struct Group {
     pub state: Rc<str>,
     pub protocol: Rc<str>,
     pub generation: i32,
+    /// Since when it has been in its state, in milliseconds since 1970.
+    pub since_millis: Option<i64>,
     pub members: Vec<Rc<Member>>,
     /// Committed offsets, whoever committed them.
     pub committed: Vec<Committed>,
@@ -94,9 +157,12 @@ pub struct Member {
     pub actor: Option<Rc<str>>,
     pub member_id: Rc<str>,
     pub client_id: Rc<str>,
+    /// `group.instance.id`: it is the same member when it comes back in time.
+    pub instance: Option<Rc<str>>,
     pub state: Rc<str>,
     pub leader: bool,
     pub running: bool,
+    pub last_error: Option<Rc<str>>,
     pub read: u64,
     pub assignment: Vec<Assigned>,
 }
@@ -115,6 +181,22 @@ pub struct Committed {
     pub topic: Rc<str>,
     pub partition: i32,
     pub offset: i64,
+}
+
+/// A transactional id as its coordinator knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    pub id: Rc<str>,
+    pub state: Rc<str>,
+    /// What it is about to become, once that is stored.
+    pub pending: Option<Rc<str>>,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub timeout_millis: i32,
+    /// When its last transaction began, in milliseconds since 1970.
+    pub started_millis: Option<i64>,
+    /// While it ends, those that have no marker yet.
+    pub partitions: Vec<(Rc<str>, i32)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,9 +254,11 @@ pub struct Delta {
     pub topics: Option<Listed<Topic>>,
     pub producers: Option<Listed<Producer>>,
     pub groups: Option<Listed<Group>>,
+    pub transactions: Option<Listed<Transaction>>,
     pub storage: Option<Rc<Storage>>,
     /// New exchanges, and known ones that now have an answer.
     pub exchanges: Vec<Exchange>,
+    pub happenings: Vec<Happening>,
 }
 
 /// A list in which most entries stay as they were.
@@ -221,8 +305,10 @@ impl Screen {
             topics: Listed::between(&self.topics, &next.topics),
             producers: Listed::between(&self.producers, &next.producers),
             groups: Listed::between(&self.groups, &next.groups),
+            transactions: Listed::between(&self.transactions, &next.transactions),
             storage: (self.storage != next.storage).then(|| next.storage.clone()),
             exchanges: Vec::new(),
+            happenings: Vec::new(),
         }
     }
 
@@ -239,6 +325,9 @@ impl Screen {
         }
         if let Some(groups) = delta.groups {
             self.groups = groups.onto(&self.groups);
+        }
+        if let Some(transactions) = delta.transactions {
+            self.transactions = transactions.onto(&self.transactions);
         }
         if let Some(storage) = delta.storage {
             self.storage = storage;

@@ -3,12 +3,15 @@
 use std::rc::Rc;
 
 use shore_base::Uuid;
+use shore_base::collections::BTreeMap;
 use shore_base::collections::sort_by;
 use shore_broker::group::{GroupView, MemberView};
-use shore_broker::view::{LogView, NodeView, PartitionView, TopicView};
+use shore_broker::txn::TransactionView;
+use shore_broker::view::{LogView, NodeView, PartitionView, TopicConfigView, TopicView};
 use shore_sim::snapshot::{ActorSnapshot, Doing, PartitionSnapshot, Snapshot};
 
-use crate::message::{PartitionDetails, SegmentDetails};
+use crate::fate;
+use crate::message::{Config, PartitionDetails, ProducerState, SegmentDetails};
 use crate::model::*;
 
 /// What the host knows and the world does not.
@@ -18,8 +21,14 @@ pub struct Host {
     pub percent: u32,
     pub requests: u64,
     pub storage: Storage,
-    /// The last error of each producer, until a record of it is acknowledged.
-    pub producer_errors: Vec<(String, Rc<str>)>,
+    /// The last error of each client, until it gets something done.
+    pub errors: Vec<(String, Rc<str>)>,
+}
+
+impl Host {
+    fn error(&self, name: &str) -> Option<Rc<str>> {
+        self.errors.iter().find(|(known, _)| known == name).map(|(_, error)| error.clone())
+    }
 }
 
 pub fn screen(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Screen {
@@ -39,7 +48,8 @@ pub fn screen(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Screen {
         }),
         topics: node.topics.iter().map(|view| Rc::new(topic(view))).collect(),
         producers: snapshot.actors.iter().filter_map(|actor| producer(actor, host)).map(Rc::new).collect(),
-        groups: groups(snapshot, node),
+        groups: groups(snapshot, node, host),
+        transactions: node.transactions.iter().map(|view| Rc::new(transaction(view))).collect(),
         storage: Rc::new(host.storage.clone()),
     }
 }
@@ -49,6 +59,7 @@ fn topic(view: &TopicView) -> Topic {
         name: view.name.as_ref().into(),
         id: view.id.to_string().into(),
         internal: view.is_internal,
+        configs: view.configs.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
         partitions: view.partitions.iter().map(|view| Rc::new(partition(view))).collect(),
     }
 }
@@ -56,27 +67,57 @@ fn topic(view: &TopicView) -> Topic {
 fn partition(view: &PartitionView) -> Partition {
     let empty = Partition { index: view.partition, leader_epoch: view.leader_epoch, ..Partition::default() };
     let Some(log) = &view.log else { return empty };
-    let batch = |header: &shore_log::BatchHeader| Batch {
-        base_offset: header.base_offset,
-        last_offset: header.last_offset,
-        records: header.count.max(0) as u32,
-        bytes: header.size,
-    };
+    let mut batches: Vec<Batch> = log.batches.iter().map(|header| fate::batch(header, log)).collect();
+    let open = open_transactions(log);
+    fate::settle(&mut batches, &open);
     Partition {
         log_start: log.start_offset,
+        last_stable: log.last_stable_offset,
         high_watermark: log.high_watermark,
         durable_end: log.durable_end,
         log_end: log.end_offset,
         bytes: log.size_bytes,
         segments: log.segments.len() as u32,
-        batches: log.batches.iter().map(batch).collect(),
+        batches,
+        open: open.into_iter().collect(),
+        cleaning: cleaning(log),
         ..empty
     }
 }
 
+fn cleaning(log: &LogView) -> Option<Cleaning> {
+    log.cleaning.map(|cleaning| Cleaning {
+        first_dirty: cleaning.dirt.first_dirty,
+        first_uncleanable: cleaning.dirt.first_uncleanable,
+        clean_bytes: cleaning.dirt.clean_bytes,
+        dirty_bytes: cleaning.dirt.dirty_bytes,
+        under_way: cleaning.is_under_way,
+    })
+}
+
+/// First offsets of open transactions, by producer.
+fn open_transactions(log: &LogView) -> BTreeMap<i64, i64> {
+    let open = log.producers.iter().filter_map(|producer| Some((producer.producer_id, producer.transaction_start?)));
+    open.collect()
+}
+
+fn transaction(view: &TransactionView) -> Transaction {
+    Transaction {
+        id: view.transactional_id.as_ref().into(),
+        state: view.state.name().into(),
+        pending: view.pending.map(|state| state.name().into()),
+        producer_id: view.producer_id,
+        producer_epoch: view.producer_epoch,
+        timeout_millis: view.timeout_ms,
+        started_millis: view.started.map(|at| at.as_millis()),
+        partitions: view.partitions.iter().map(|(topic, partition)| (topic.as_ref().into(), *partition)).collect(),
+    }
+}
+
 fn producer(actor: &ActorSnapshot, host: &Host) -> Option<Producer> {
-    let Doing::Producing { topic, millirate, made, acknowledged, failed, .. } = &actor.doing else { return None };
-    let error = host.producer_errors.iter().find(|(name, _)| *name == actor.name);
+    let Doing::Producing { topic, millirate, made, acknowledged, failed, transactions, .. } = &actor.doing else {
+        return None;
+    };
     Some(Producer {
         name: actor.name.as_str().into(),
         topic: topic.as_str().into(),
@@ -85,13 +126,19 @@ fn producer(actor: &ActorSnapshot, host: &Host) -> Option<Producer> {
         sent: *made,
         acked: *acknowledged,
         failed: *failed,
-        last_error: error.map(|(_, error)| error.clone()),
+        last_error: host.error(&actor.name),
+        transactions: transactions.as_ref().map(|it| Transactions {
+            id: it.transactional_id.as_str().into(),
+            records: it.records,
+            committed: it.committed,
+            aborted: it.aborted,
+        }),
     })
 }
 
 /// Groups as the coordinator has them, and what their members in this world know of themselves. A
 /// member that has not joined yet is already there.
-fn groups(snapshot: &Snapshot, node: &NodeView) -> Vec<Rc<Group>> {
+fn groups(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Vec<Rc<Group>> {
     let mut groups: Vec<Group> = node.groups.iter().map(|view| group(view, snapshot)).collect();
     for actor in &snapshot.actors {
         let Doing::Consuming { group: id, .. } = &actor.doing else { continue };
@@ -105,6 +152,11 @@ fn groups(snapshot: &Snapshot, node: &NodeView) -> Vec<Rc<Group>> {
         }
     }
     for group in &mut groups {
+        for member in &mut group.members {
+            if let Some(error) = member.actor.as_deref().and_then(|name| host.error(name)) {
+                Rc::make_mut(member).last_error = Some(error);
+            }
+        }
         for member in group.members.iter_mut().filter(|member| member.actor.is_some() && !member.running) {
             see_lag(Rc::make_mut(member), node);
         }
@@ -130,6 +182,7 @@ fn group(view: &GroupView, snapshot: &Snapshot) -> Group {
         state: view.state.as_str().into(),
         protocol: view.protocol.as_deref().unwrap_or_default().into(),
         generation: view.generation,
+        since_millis: view.since.map(|at| at.as_millis()),
         members: view.members.iter().map(member).collect(),
         committed: view
             .offsets
@@ -159,6 +212,14 @@ fn joined(view: &MemberView, group: &GroupView, snapshot: &Snapshot) -> Member {
     }
     member.member_id = view.member.as_ref().into();
     member.client_id = view.client_id.as_ref().into();
+    member.instance = view.instance.as_deref().map(Into::into);
+    if member.actor.is_none() {
+        member.state = match (view.awaits_join, view.awaits_sync) {
+            (true, _) => "joining".into(),
+            (_, true) => "syncing".into(),
+            _ => group.state.as_str().into(),
+        };
+    }
     member.leader = group.leader.as_deref() == Some(&*view.member);
     member
 }
@@ -181,7 +242,7 @@ fn assigned(at: &PartitionSnapshot) -> Assigned {
     Assigned { topic: at.topic.as_str().into(), partition: at.partition, position: at.position, lag: at.lag }
 }
 
-/// A partition's segments and the files of each.
+/// A partition's segments and the files of each, and the producers that it knows.
 pub fn partition_details(directory: &str, log: &LogView, files: &[(String, u64)]) -> PartitionDetails {
     let last = log.segments.len().saturating_sub(1);
     let segment = |(place, segment): (usize, &shore_log::SegmentInfo)| {
@@ -191,11 +252,34 @@ pub fn partition_details(directory: &str, log: &LogView, files: &[(String, u64)]
             base_offset: segment.base_offset,
             end_offset: segment.end_offset,
             bytes: segment.size,
+            newest_millis: (segment.max_timestamp >= 0).then_some(segment.max_timestamp),
             active: place == last,
             files: own.map(|(name, len)| format!("{name}, {}", crate::text::size(*len)).into()).collect(),
         }
     };
-    PartitionDetails { directory: directory.into(), segments: log.segments.iter().enumerate().map(segment).collect() }
+    let producer = |producer: &shore_broker::view::ProducerView| ProducerState {
+        id: producer.producer_id,
+        epoch: producer.epoch,
+        last_sequence: producer.last_sequence,
+        last_offset: producer.last_offset,
+        transaction_start: producer.transaction_start,
+    };
+    PartitionDetails {
+        directory: directory.into(),
+        segments: log.segments.iter().enumerate().map(segment).collect(),
+        cleaning: cleaning(log),
+        producers: log.producers.iter().map(producer).collect(),
+    }
+}
+
+pub fn config(view: &TopicConfigView) -> Config {
+    Config {
+        name: view.name.into(),
+        value: view.value.as_str().into(),
+        own: view.is_own,
+        choices: view.choices.iter().map(|&choice| choice.into()).collect(),
+        documentation: view.documentation.into(),
+    }
 }
 
 /// The id and the opened log of a partition.

@@ -87,6 +87,7 @@ mod tests {
                 last_offset,
                 records: (last_offset - base_offset + 1) as u32,
                 bytes: 100,
+                ..Batch::default()
             })
             .collect();
         let log_end = batches.last().map_or(0, |batch| batch.last_offset + 1);

@@ -10,6 +10,7 @@ use shore_sim::{Event, EventKind};
 use shore_wire::frame::{decode_request_head, response_correlation_id};
 
 use crate::decode::{About, Load, TopicRef, about_request, about_response, request_details, response_details};
+use crate::happening::{Happening, happening};
 use crate::message::{Details, ExchangeDetails};
 use crate::model::{Answer, Carried, Exchange};
 
@@ -28,6 +29,8 @@ pub struct Watch {
     kept_bytes: usize,
     /// What the page has not heard of yet.
     news: BTreeMap<u64, Exchange>,
+    happenings: Vec<Happening>,
+    next_happening: u64,
     topic_names: BTreeMap<[u8; 16], Rc<str>>,
 }
 
@@ -47,6 +50,7 @@ impl Watch {
         match &event.kind {
             EventKind::RequestSent { conn, frame, .. } => self.request(event.at, *conn, frame),
             EventKind::ResponseArrived { conn, frame } => self.response(event.at, *conn, frame),
+            EventKind::Node { event: inner, .. } => self.happened(event.at, inner),
             EventKind::Closed { conn, .. } => self.open.retain(|(open, _), _| open != conn),
             _ => {}
         }
@@ -59,6 +63,20 @@ impl Watch {
             news.pop_first();
         }
         news.into_values().collect()
+    }
+
+    fn happened(&mut self, at: Instant, event: &shore_broker::event::Event) {
+        let Some(happening) = happening(event) else { return };
+        self.next_happening += 1;
+        self.happenings.push(Happening { id: self.next_happening, at_micros: at.as_micros(), ..happening });
+        if self.happenings.len() > 2 * MOST_AT_ONCE {
+            self.happenings.drain(..MOST_AT_ONCE);
+        }
+    }
+
+    /// What happened inside the broker since the last call.
+    pub fn take_happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
     }
 
     pub fn details(&self, id: u64) -> Details {

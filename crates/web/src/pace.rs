@@ -45,7 +45,7 @@ impl Pace {
     }
 
     pub fn set_percent(&mut self, percent: u32) {
-        self.percent = percent.clamp(1, 10_000);
+        self.percent = percent.clamp(1, 100_000);
     }
 
     pub fn percent(&self) -> u32 {

@@ -5,20 +5,45 @@ use std::rc::Rc;
 use shore_view::api::{self, Kind};
 use shore_view::fields::Field;
 use shore_view::message::{BatchDetails, Details, FrameDetails, RecordDetails};
-use shore_view::state::App;
+use shore_view::state::{App, Dialog};
 use shore_view::text;
 use yew::prelude::*;
 
 use super::{Sheet, facts, pending};
+use crate::ui::context::use_ui;
 
-pub fn batch(topic: &str, partition: i32, offset: i64, details: Option<&Details>) -> Html {
+pub fn batch(topic: &Rc<str>, partition: i32, offset: i64, details: Option<&Details>) -> Html {
     let title = format!("Batch at {}", text::grouped(offset));
     let subtitle = format!("{topic}-{partition}");
     let content = match details {
         Some(Details::Batch(batch)) => html! { <BatchBody batch={Rc::new(batch.clone())} /> },
         other => pending(other),
     };
-    html! { <Sheet {title} {subtitle}>{ content }</Sheet> }
+    html! {
+        <Sheet {title} {subtitle}>
+            <DeleteBefore topic={topic.clone()} {partition} {offset} />
+            { content }
+        </Sheet>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct DeleteBeforeProps {
+    topic: Rc<str>,
+    partition: i32,
+    offset: i64,
+}
+
+#[component]
+fn DeleteBefore(props: &DeleteBeforeProps) -> Html {
+    let ui = use_ui();
+    let DeleteBeforeProps { topic, partition, offset } = props;
+    let dialog = Dialog::DeleteRecords { topic: topic.clone(), partition: *partition, offset: *offset };
+    html! {
+        <div class="actions">
+            <button class="button" onclick={ui.on_open(dialog)}>{ "Delete what is before it" }</button>
+        </div>
+    }
 }
 
 #[derive(PartialEq, Properties)]

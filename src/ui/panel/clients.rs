@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use shore_view::happening::About;
 use shore_view::message::Command;
-use shore_view::model::Producer;
+use shore_view::model::{Group, Producer};
 use shore_view::state::{App, Selection};
 use shore_view::text;
 use yew::prelude::*;
 
-use super::{Sheet, facts};
+use super::{Sheet, events, facts, machine};
 use crate::ui::context::use_ui;
 use crate::ui::stage::RateControl;
 
@@ -29,7 +30,7 @@ fn ProducerPanel(props: &ProducerProps) -> Html {
     let ui = use_ui();
     let producer = &props.producer;
     let waiting = producer.sent.saturating_sub(producer.acked + producer.failed);
-    let rows = [
+    let mut rows = vec![
         ("Topic", producer.topic.to_string()),
         ("Records made", text::grouped(producer.sent as i64)),
         ("Acknowledged", text::grouped(producer.acked as i64)),
@@ -37,6 +38,12 @@ fn ProducerPanel(props: &ProducerProps) -> Html {
         ("Given up", text::grouped(producer.failed as i64)),
         ("Last error", producer.last_error.as_deref().unwrap_or("none").to_owned()),
     ];
+    if let Some(transactions) = &producer.transactions {
+        rows.push(("Transactional id", transactions.id.to_string()));
+        rows.push(("Records in the last one", text::grouped(transactions.records as i64)));
+        rows.push(("Committed", text::grouped(transactions.committed as i64)));
+        rows.push(("Aborted", text::grouped(transactions.aborted as i64)));
+    }
     html! {
         <Sheet title={producer.name.to_string()} subtitle="Producer">
             <RateControl producer={producer.clone()} />
@@ -48,23 +55,28 @@ fn ProducerPanel(props: &ProducerProps) -> Html {
     }
 }
 
-pub fn group(app: &App, id: &str) -> Html {
-    let Some(group) = app.screen.groups.iter().find(|group| &*group.id == id) else { return Html::default() };
-    let rows = [
+pub fn group(app: &App, id: &Rc<str>) -> Html {
+    let Some(group) = app.screen.groups.iter().find(|group| group.id == *id) else { return Html::default() };
+    let happenings = events::of(app, &About::Group(id.clone()));
+    let mut rows = vec![
         ("State", group.state.to_string()),
         ("Generation", group.generation.to_string()),
         ("Assignor", if group.protocol.is_empty() { "none chosen".into() } else { group.protocol.to_string() }),
-        ("Members", group.members.len().to_string()),
     ];
+    if let Some(since) = group.since_millis {
+        rows.push(("In this state since", text::timestamp(since)));
+    }
     html! {
         <Sheet title={group.id.to_string()} subtitle="Consumer group">
+            { machine::drawing(&shore_view::machine::GROUP, &group.state, &happenings) }
             { facts(&rows) }
+            { members(group) }
             <section>
                 <h3>{ "Committed offsets" }</h3>
                 if group.committed.is_empty() {
                     <p class="quiet">{ "None yet." }</p>
                 } else {
-                    <table class="table">
+                    <table class="table offsets">
                         <thead><tr><th>{ "Partition" }</th><th>{ "Committed" }</th><th>{ "End" }</th><th>{ "Lag" }</th></tr></thead>
                         <tbody>
                             { for group.committed.iter().map(|committed| {
@@ -82,7 +94,35 @@ pub fn group(app: &App, id: &str) -> Html {
                     </table>
                 }
             </section>
+            { events::list(&happenings) }
         </Sheet>
+    }
+}
+
+fn members(group: &Group) -> Html {
+    if group.members.is_empty() {
+        return html! { <section><h3>{ "Members" }</h3><p class="quiet">{ "None." }</p></section> };
+    }
+    html! {
+        <section>
+            <h3>{ "Members" }</h3>
+            <table class="table members">
+                <thead><tr><th>{ "Member" }</th><th>{ "State" }</th><th>{ "Partitions" }</th></tr></thead>
+                <tbody>
+                    { for group.members.iter().map(|member| html! {
+                        <tr key={&*member.member_id}>
+                            <td>
+                                { member.client_id.clone() }
+                                if member.leader { <small>{ " leader" }</small> }
+                                if let Some(instance) = &member.instance { <small>{ format!(" static: {instance}") }</small> }
+                            </td>
+                            <td>{ member.state.clone() }</td>
+                            <td>{ member.assignment.iter().map(|assigned| format!("{}-{}", assigned.topic, assigned.partition)).collect::<Vec<_>>().join(", ") }</td>
+                        </tr>
+                    }) }
+                </tbody>
+            </table>
+        </section>
     }
 }
 
@@ -108,6 +148,7 @@ fn MemberPanel(props: &MemberProps) -> Html {
     let rows = [
         ("Group", props.group.to_string()),
         ("State", member.state.to_string()),
+        ("Instance id", member.instance.as_deref().unwrap_or("none: a dynamic member").to_owned()),
         ("Leader", if member.leader { "yes, it computes the assignment" } else { "no" }.to_owned()),
         ("Records read", text::grouped(member.read as i64)),
         ("Member id", member.member_id.to_string()),

@@ -1,12 +1,12 @@
-//! The broker, a partition, and the legend that stands where nothing was chosen.
+//! The broker, and the legend that stands where nothing was chosen.
 
 use shore_view::api::Kind;
-use shore_view::message::{Details, PartitionDetails, SegmentDetails};
+use shore_view::happening::About;
 use shore_view::state::App;
 use shore_view::text;
 use yew::prelude::*;
 
-use super::{Sheet, facts, pending};
+use super::{Sheet, events, facts};
 
 pub fn broker(app: &App) -> Html {
     let broker = &app.screen.broker;
@@ -24,51 +24,8 @@ pub fn broker(app: &App) -> Html {
     html! {
         <Sheet title={format!("Broker {}", broker.node)} subtitle="A KRaft cluster of one: broker and controller">
             { facts(&rows) }
+            { events::list(&events::of(app, &About::Broker)) }
         </Sheet>
-    }
-}
-
-pub fn partition(app: &App, topic: &str, index: i32, details: Option<&Details>) -> Html {
-    let Some(partition) = app.screen.partition(topic, index) else { return Html::default() };
-    let rows = [
-        ("Log start offset", text::grouped(partition.log_start)),
-        ("High watermark", text::grouped(partition.high_watermark)),
-        ("Durable end", text::grouped(partition.durable_end)),
-        ("Log end offset", text::grouped(partition.log_end)),
-        ("Leader epoch", partition.leader_epoch.to_string()),
-        ("Size", text::size(partition.bytes)),
-        ("Segments", partition.segments.to_string()),
-    ];
-    let files = match details {
-        Some(Details::Partition(found)) => segments(found),
-        other => pending(other),
-    };
-    html! {
-        <Sheet title={format!("{topic}-{index}")} subtitle="Partition">
-            { facts(&rows) }
-            <section><h3>{ "Segments and files" }</h3>{ files }</section>
-        </Sheet>
-    }
-}
-
-fn segments(found: &PartitionDetails) -> Html {
-    html! {
-        <>
-            <p class="small quiet"><code>{ found.directory.clone() }</code></p>
-            <ul class="records">{ for found.segments.iter().map(segment) }</ul>
-        </>
-    }
-}
-
-fn segment(segment: &SegmentDetails) -> Html {
-    html! {
-        <li class="record">
-            <header>
-                <b>{ format!("{} to {}", text::grouped(segment.base_offset), text::grouped(segment.end_offset)) }</b>
-                <span>{ text::size(segment.bytes) }{ if segment.active { ", active" } else { "" } }</span>
-            </header>
-            { for segment.files.iter().map(|file| html! { <p class="small"><code>{ file.clone() }</code></p> }) }
-        </li>
     }
 }
 
@@ -104,6 +61,9 @@ pub fn Marks() -> Html {
                 <ul class="legend">
                     <li><span class="batch">{ "42" }</span><span>{ "A record batch and its first offset. The newest is on the right." }</span></li>
                     <li><span class="batch hidden-yet">{ "43" }</span><span>{ "At or above the high watermark: no consumer may read it yet." }</span></li>
+                    <li><span class="batch fate-open">{ "44" }</span><span>{ "Of an open transaction. " }<code>{ "read_committed" }</code>{ " readers wait before it." }</span></li>
+                    <li><span class="batch fate-aborted">{ "45" }</span><span>{ "Aborted: no reader of what is committed gets to see it." }</span></li>
+                    <li><span class="batch fate-commit-marker">{ "C" }</span><span>{ "The marker that committed a transaction; A for one that aborted it." }</span></li>
                     <li><i class="mark mark-0"></i><span>{ "The next record a group member will read. Its colour is on the member's card." }</span></li>
                 </ul>
             </section>

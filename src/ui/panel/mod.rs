@@ -3,8 +3,14 @@
 mod bytes;
 mod clients;
 mod cluster;
+mod events;
+mod machine;
+mod partition;
+mod topic;
+mod transaction;
 
 pub use cluster::Marks;
+pub use events::words;
 
 use std::rc::Rc;
 
@@ -27,12 +33,14 @@ pub fn Panel(props: &PanelProps) -> Html {
     let content = match &app.selection {
         None => html! { <cluster::Legend /> },
         Some(Selection::Broker) => cluster::broker(app),
-        Some(Selection::Partition { topic, partition }) => cluster::partition(app, topic, *partition, details),
+        Some(Selection::Topic { name }) => topic::topic(app, name),
+        Some(Selection::Partition { topic, partition }) => partition::partition(app, topic, *partition),
         Some(Selection::Batch { topic, partition, offset }) => bytes::batch(topic, *partition, *offset, details),
         Some(Selection::Exchange { id }) => bytes::exchange(app, *id, details),
         Some(Selection::Producer { name }) => clients::producer(app, name),
         Some(Selection::Group { id }) => clients::group(app, id),
         Some(Selection::Member { group, member_id }) => clients::member(app, group, member_id),
+        Some(Selection::Transaction { id }) => transaction::transaction(app, id),
     };
     html! {
         <aside class={classes!("panel-region", app.selection.is_none().then_some("empty"))} aria-label="Details">

@@ -10,6 +10,7 @@ use super::{Broker, BrokerOutput, LoadFor, Timer};
 use crate::config::double::{ONE, billionths};
 use crate::event::Event;
 use crate::replica::{Partition, PartitionId};
+use crate::view::CleaningView;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cleaner {
@@ -110,6 +111,16 @@ impl Broker {
             }
         }
         dirtiest
+    }
+
+    /// How a compacted log stands; while a round is under way, how it stood when that began.
+    pub fn cleaning_view(&self, partition: &Partition) -> Option<CleaningView> {
+        if let Some(round) = self.cleaner.round.as_ref().filter(|round| round.id == partition.id) {
+            return Some(CleaningView { dirt: *round.cleaning.dirt(), is_under_way: true });
+        }
+        let cleaned_to = self.cleaner.checkpoint.get(partition.log.directory().base_name());
+        let dirt = partition.log.dirt(cleaned_to, self.wall)?;
+        Some(CleaningView { dirt, is_under_way: false })
     }
 
     fn clean_on(&mut self) {

@@ -55,7 +55,7 @@ impl TransactionState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    pub(super) fn may_become(self, next: Self) -> bool {
+    pub fn may_become(self, next: Self) -> bool {
         let rests = matches!(self, Empty | CompleteCommit | CompleteAbort);
         match next {
             Empty | Dead => rests,
