@@ -31,7 +31,7 @@ const CONFIGS = {
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 
-/** @typedef {{name: string, address: string, port: number, lag: number, stop: () => Promise<void>, log: () => string}} Broker */
+/** @typedef {{name: string, address: string, port: number, controller?: number, data: string, lag: number, stop: () => Promise<void>, log: () => string}} Broker */
 
 /** @returns {Promise<Broker>} */
 export async function startShore({ configs = {}, shore = SHORE } = {}) {
@@ -75,7 +75,7 @@ export async function startKafka(version, { configs = {} } = {}) {
   execFileSync('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', 'kafkashoreAAAAAAAAAAAw', '-c', file], { stdio: ['ignore', out, out] })
   const child = spawn('java', [...java, 'kafka.Kafka', file], { stdio: ['ignore', out, out] })
   await listening(port)
-  return broker(`Apache Kafka ${version}`, `127.0.0.1:${port}`, 50, child, data, () => readFileSync(join(data, 'out'), 'utf8'))
+  return broker(`Apache Kafka ${version}`, `127.0.0.1:${port}`, 50, child, data, () => readFileSync(join(data, 'out'), 'utf8'), controller)
 }
 
 /** Whether Apache Kafka can be started here; if not, why. */
@@ -93,7 +93,7 @@ export function kafkaJars(version) {
   return lib
 }
 
-function broker(name, address, lag, child, data, log) {
+function broker(name, address, lag, child, data, log, controller) {
   let over = false
   process.once('exit', () => child.kill('SIGKILL'))
   const ended = new Promise(resolve => child.once('exit', () => {
@@ -101,7 +101,7 @@ function broker(name, address, lag, child, data, log) {
     resolve()
   }))
   return {
-    name, address, lag, log,
+    name, address, lag, log, data, controller,
     port: Number(address.split(':').at(-1)),
     async stop() {
       if (over) throw new Error(`${name} did not live to the end: ${log()}`)

@@ -3,7 +3,7 @@
 //   ids        a topic id, member id, producer id or session id that the broker made is id#1, id#2 … in the order in
 //              which they are first seen; one that the transcript made up stays as it is
 //   times      of the time of the run are `now`
-//   places     the broker's own port, its cluster id, its directories and the room on its disk
+//   places     the ports of the broker and its controller, its cluster id, its directories and the room on its disk
 //   listings   hold the transcript's own topics and groups only, in order of name, where Apache Kafka promises none
 //   errors     are their names, records are decoded
 import { readRecords } from './batch.mjs'
@@ -15,7 +15,7 @@ const RUN = [Date.now() - 3_600_000, Date.now() + 86_400_000]
 
 /** Fields that name a thing of the run: their word. */
 const WORDS = {
-  port: (value, broker) => (value === broker.port ? 'port' : value),
+  port: (value, broker) => (value === broker.port ? 'port' : value === broker.controller ? 'controller' : value),
   clusterId: value => value && 'cluster',
   logDir: value => value && 'dir',
   totalBytes: () => 'bytes',
@@ -213,7 +213,8 @@ export class Normal {
       if (short) out = out.replaceAll(short, label)
     }
     out = out.replace(/-?\d{13,}/g, number => momentOf(BigInt(number)) ?? number)
-    return out.replaceAll(`127.0.0.1:${this.broker.port}`, '127.0.0.1:port')
+    out = out.replaceAll(this.broker.data, 'dir').replaceAll(`127.0.0.1:${this.broker.port}`, '127.0.0.1:port')
+    return this.broker.controller ? out.replaceAll(`127.0.0.1:${this.broker.controller}`, '127.0.0.1:controller') : out
   }
 
   label(word, value, key = value) {

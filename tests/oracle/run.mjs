@@ -122,7 +122,7 @@ class Report {
   end() {
     console.log()
     for (const [name, count] of [...this.explained].sort()) console.log(`explained: ${String(count).padStart(5)} x ${name}`)
-    console.log(`${this.requests} answers compared, ${this.unexplained} unexplained differences${this.failures ? `, ${this.failures} transcripts not played` : ''}`)
+    console.log(`${this.requests} answers compared, ${this.unexplained} unexplained differences${this.failures ? `, ${this.failures} other failures` : ''}`)
     return this.unexplained + this.failures === 0
   }
 }
