@@ -282,6 +282,8 @@ fn leading(leader_epoch: i32, epochs: &[(i32, i64)], batch: (i64, i32)) -> NodeV
         segments: Vec::new(),
         batches: vec![batch],
         producers: Vec::new(),
+        aborted: Vec::new(),
+        cleaning: None,
         waiting_fetches: 0,
     };
     let partition =
