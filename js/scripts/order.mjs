@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Functions are alike by the runs of so many bytes that they share; runs that very many share say little. */
 const RUN = 5;
-const COMMON = 200;
+const COMMON = 600;
 
 /** Sections of a module. */
 const CUSTOM = 0;
