@@ -67,6 +67,7 @@ impl Checker {
             EventKind::NodeKilled { why, .. } => {
                 self.counts.crashes += 1;
                 self.counts.power_losses += u64::from(*why == "without power");
+                self.wire.node_has_crashed();
                 self.node_is_down();
             }
             EventKind::NodeStopped { .. } => self.node_is_down(),

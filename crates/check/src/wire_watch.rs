@@ -481,6 +481,12 @@ impl WireWatch {
         self.appended.retain(|(other, _), _| *other != conn);
     }
 
+    /// The answer to DeleteRecords does not wait for the store, as Apache Kafka writes down once a minute where logs
+    /// begin: a crash may bring records back.
+    pub fn node_has_crashed(&mut self) {
+        self.promised_starts.clear();
+    }
+
     /// A join that was not written is forgotten with the node.
     pub fn node_is_down(&mut self) {
         self.asked.clear();

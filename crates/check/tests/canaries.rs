@@ -391,6 +391,27 @@ fn rule_49_deleted_records_stay_deleted() {
 }
 
 #[test]
+fn rule_49_a_crash_may_bring_deleted_records_back_and_a_stop_may_not() {
+    for (crashes, expected) in [(true, &[][..]), (false, &["49"])] {
+        let mut told = Told::default();
+        told.look(&leading(1, &[(1, 0)], (5, 1)));
+        told.asks(2, &DeleteRecordsRequest::default());
+        let partition = with(|partition: &mut DeleteRecordsPartitionResult| partition.low_watermark = 7);
+        let topic = with(|topic: &mut DeleteRecordsTopicResult| {
+            topic.name = "t".into();
+            topic.partitions = vec![partition];
+        });
+        told.is_answered(2, &with(|response: &mut DeleteRecordsResponse| response.topics = vec![topic]));
+        told.event(match crashes {
+            true => EventKind::NodeKilled { node: NODE, why: "killed" },
+            false => EventKind::NodeStopped { node: NODE },
+        });
+        told.look(&leading(1, &[(1, 0)], (5, 1)));
+        assert_eq!(told.broken(), expected);
+    }
+}
+
+#[test]
 fn rule_11_an_error_says_whether_the_records_are_there() {
     let cases: [(bool, ErrorCode, &[&str]); 6] = [
         (true, ErrorCode::RequestTimedOut, &[]),
