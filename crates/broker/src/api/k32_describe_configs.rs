@@ -18,7 +18,7 @@ use crate::broker::Broker;
 use crate::config::alter::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::config::{
     BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, Dynamic, GROUP_CONFIGS, GroupConfig, Kind,
-    Settings, Source, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
+    Settings, Source, THROTTLES, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
 };
 use crate::image::MetadataImage;
 use crate::topic_name;
@@ -148,7 +148,9 @@ fn entries(cluster: &Cluster, resource_type: i8, name: &str) -> Result<Vec<Entry
         BROKER => {
             let expected = format!("expected {} or empty string,", cluster.node_id);
             is_this_broker(cluster, name, &expected)?;
-            Ok(BROKER_CONFIGS.iter().map(|config| broker_entry(cluster, config)).collect())
+            let throttles = THROTTLES.iter().map(|config| broker_entry(cluster, config));
+            let is_set = throttles.filter(|entry| !entry.synonyms.is_empty());
+            Ok(BROKER_CONFIGS.iter().map(|config| broker_entry(cluster, config)).chain(is_set).collect())
         }
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty"),
         BROKER_LOGGER => is_this_broker(cluster, name, &format!("expected {}", cluster.node_id)).map(|()| Vec::new()),
@@ -243,10 +245,12 @@ fn broker_entry(cluster: &Cluster, config: &'static BrokerConfig) -> Entry {
 /// What all brokers have unless they have their own: only what was set.
 fn default_broker_entries(cluster: &Cluster) -> Vec<Entry> {
     let is_set = |name: &str| cluster.dynamic().all.is_some_and(|configs| configs.contains_key(name));
-    let set = BROKER_CONFIGS.iter().filter(|config| is_set(config.name));
+    let set = BROKER_CONFIGS.iter().chain(&THROTTLES).filter(|config| is_set(config.name));
     set.map(|config| {
         let mut entry = broker_entry(cluster, config);
         entry.synonyms.retain(|synonym| synonym.source == Source::DynamicDefaultBroker);
+        // This broker may have a value of its own.
+        entry.value = entry.synonyms.first().map(|synonym| synonym.value.clone());
         entry
     })
     .collect()

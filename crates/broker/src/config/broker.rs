@@ -11,6 +11,13 @@ const fn dynamic(name: &'static str, kind: super::Kind, default: Option<&'static
     BrokerConfig { name, kind, default, dynamic: true }
 }
 
+/// What kafka-reassign-partitions.sh throttles brokers with: they have no default, and are there while they are set.
+pub(crate) const THROTTLES: [BrokerConfig; 3] = [
+    fixed("follower.replication.throttled.rate", Long, None),
+    fixed("leader.replication.throttled.rate", Long, None),
+    fixed("replica.alter.log.dirs.io.max.bytes.per.second", Long, None),
+];
+
 /// Sorted by name.
 #[rustfmt::skip]
 pub(crate) const BROKER_CONFIGS: &[BrokerConfig] = &[

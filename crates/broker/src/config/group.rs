@@ -42,6 +42,16 @@ pub(crate) const GROUP_CONFIGS: &[GroupConfig] = &[
     group("streams.session.timeout.ms", Int, "45000", "group.streams.session.timeout.ms"),
 ];
 
+/// What a client metrics subscription can know a client by.
+pub(crate) const CLIENT_METRICS_MATCHES: [&str; 6] = [
+    "client_instance_id",
+    "client_id",
+    "client_software_name",
+    "client_software_version",
+    "client_source_address",
+    "client_source_port",
+];
+
 /// The configs of a client metrics subscription: name, type, default. Sorted by name.
 pub(crate) const CLIENT_METRICS_CONFIGS: &[(&str, Kind, &str)] =
     &[("interval.ms", Int, "300000"), ("match", List, ""), ("metrics", List, "")];

@@ -12,8 +12,8 @@ use shore_log::{CleanupPolicy, Compression, LogConfig};
 use shore_wire::batch::TimestampType;
 use shore_wire::error::ErrorCode;
 
-pub(crate) use broker::BROKER_CONFIGS;
-pub(crate) use group::{CLIENT_METRICS_CONFIGS, GROUP_CONFIGS, GroupConfig};
+pub(crate) use broker::{BROKER_CONFIGS, THROTTLES};
+pub(crate) use group::{CLIENT_METRICS_CONFIGS, CLIENT_METRICS_MATCHES, GROUP_CONFIGS, GroupConfig};
 pub(crate) use topic::TOPIC_CONFIGS;
 
 /// A config's type, with the number that DescribeConfigs gives it.
@@ -342,8 +342,11 @@ pub(crate) fn check_client_metrics(name: &str, configs: &ConfigMap) -> Result<()
     }
     let patterns = configs.get("match").map_or("", String::as_str).split(',').filter(|pattern| !pattern.is_empty());
     for pattern in patterns {
-        let is_pair = pattern.split('=').filter(|part| !part.is_empty()).count() == 2;
-        if !is_pair {
+        let names_a_client = match pattern.trim_end_matches('=').split('=').collect::<Vec<_>>()[..] {
+            [name, _] => CLIENT_METRICS_MATCHES.contains(&name.trim()),
+            _ => false,
+        };
+        if !names_a_client {
             let why = format!("Illegal client matching pattern: {}", pattern.trim());
             return Err((ErrorCode::InvalidConfig, why));
         }

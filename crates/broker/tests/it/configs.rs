@@ -158,6 +158,14 @@ fn bad_changes_are_refused_resource_by_resource() {
                 "Invalid value 1 for interval.ms, interval must be between 100 and 3600000 (1 hour)",
             ),
         ),
+        (
+            (CLIENT_METRICS, "m", &[("match", SET, Some("client_id=a,nobody=b"))]),
+            refused(InvalidConfig, "Illegal client matching pattern: nobody=b"),
+        ),
+        (
+            (CLIENT_METRICS, "m", &[("match", SET, Some("client_id==a"))]),
+            refused(InvalidConfig, "Illegal client matching pattern: client_id==a"),
+        ),
         ((99, "x", &[]), refused(InvalidRequest, "Unknown resource type 99")),
     ];
     for (resource, expected) in cases {
@@ -203,10 +211,30 @@ fn brokers_take_dynamic_configs_of_their_own_over_those_of_all() {
         assert_eq!(describe(&mut server, BROKER, "1", name), (expected.0.to_owned(), expected.1));
         let (value, source) = describe(&mut server, TOPIC, "orders", "max.message.bytes");
         assert_eq!((value.as_str(), source), expected);
+        // What all brokers have stays what it is.
+        assert_eq!(describe(&mut server, BROKER, "", name), ("2000".to_owned(), 3));
     }
     assert_eq!(server.produce("orders", 0, &["longer than ten bytes"]).1, ErrorCode::MessageTooLarge.code());
     assert_eq!(alter(&mut server, 1, &[(BROKER, "1", &[(name, DELETE, None)])]), [(0, None)]);
     assert_eq!(server.produce("orders", 0, &["longer than ten bytes"]).1, 0);
+}
+
+#[test]
+fn a_throttle_is_described_while_it_is_set() {
+    let mut server = Server::start();
+    let name = "leader.replication.throttled.rate";
+    let wrong = alter(&mut server, 1, &[(BROKER, "1", &[(name, SET, Some("fast"))])]);
+    let why = format!("Invalid value fast for configuration {name}: Not a number of type LONG");
+    assert_eq!(wrong, [(ErrorCode::InvalidRequest.code(), Some(why))]);
+    assert_eq!(alter(&mut server, 1, &[(BROKER, "1", &[(name, SET, Some("1000"))])]), [(0, None)]);
+    assert_eq!(describe(&mut server, BROKER, "1", name), ("1000".to_owned(), 2));
+    assert_eq!(alter(&mut server, 1, &[(BROKER, "1", &[(name, DELETE, None)])]), [(0, None)]);
+    let mut resource = DescribeConfigsResource::default();
+    (resource.resource_type, resource.resource_name) = (BROKER, "1".into());
+    let mut request = DescribeConfigsRequest::default();
+    request.resources = vec![resource];
+    let described = server.ask(4, &request);
+    assert!(described.results[0].configs.iter().all(|config| config.name.as_str() != name));
 }
 
 #[test]

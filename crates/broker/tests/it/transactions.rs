@@ -481,6 +481,25 @@ fn offsets_of_a_group_are_committed_with_the_transaction() {
 }
 
 #[test]
+fn each_commit_of_a_transaction_begins_at_sequence_zero() {
+    let mut server = server();
+    let producer = init(&mut server, "x").expect("a producer");
+    for offset in [7, 8] {
+        assert_eq!(commit_offsets(&mut server, 5, producer, offset), 0);
+    }
+    let mut topic = TopicRequest::default();
+    topic.name = "__consumer_offsets".into();
+    topic.partition_indexes = (0..50).collect();
+    let mut request = DescribeProducersRequest::default();
+    request.topics = vec![topic];
+    let described = server.ask(0, &request);
+    let producers: Vec<_> =
+        described.topics[0].partitions.iter().flat_map(|partition| &partition.active_producers).collect();
+    let [state] = producers[..] else { panic!("{producers:?}") };
+    assert_eq!((state.producer_id, state.last_sequence, state.current_txn_start_offset), (producer.id, 0, 0));
+}
+
+#[test]
 fn old_clients_add_the_group_first() {
     let mut server = server();
     let producer = init(&mut server, "x").expect("a producer");
