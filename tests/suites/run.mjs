@@ -52,7 +52,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 
 /** Runs one test in a process group of its own, which ends when its time is over. */
 function runTest(suite, test, broker, home, logFile) {
-  const { command, args, env = {}, cwd = home } = suite.command(test, broker.address, home)
+  const { command, args, env = {}, cwd = home } = suite.command(test, broker.address, home, broker)
   return new Promise(resolve => {
     const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     running.add(child)
@@ -73,7 +73,7 @@ function runTest(suite, test, broker, home, logFile) {
       running.delete(child)
       writeFileSync(logFile, out)
       if (late) resolve({ verdict: 'fails', why: `no end after ${seconds} s` })
-      else resolve(suite.verdict?.(test, { code, signal, out, home }) ?? byCode(code, signal))
+      else resolve(suite.verdict?.(test, { code, signal, out, home, broker }) ?? byCode(code, signal))
     })
   })
 }
