@@ -1,12 +1,14 @@
-//! One run, one machine, one client: librdkafka against `shore serve`, its own mock broker and Apache Kafka.
+//! One run, one machine, one client: librdkafka against `shore serve`, its own mock broker and Apache Kafka, and
+//! Apache Kafka's own tools against both that have files.
 //!
-//! `bench [--rounds N] [--megabytes N] [start|produce|consume|send]...`: rows of the table of `cargo xtask bench`.
+//! `bench [--rounds N] [--megabytes N] [start|produce|consume|send|java]...`: rows of the table of `cargo xtask bench`.
 //!
 //! Rounds go through all brokers in turn, so that what else the machine does meets all of them alike; a
 //! figure is the median of its rounds without the first, which warms the JVM, and what counts are the ratios.
 //! Brokers are compared that keep the same: what is in memory with what is in memory, files with files.
 
 mod client;
+mod java;
 mod peers;
 mod report;
 
@@ -45,7 +47,8 @@ fn main() {
             "produce" => produce(&options),
             "consume" => consume(&options),
             "send" => send(&options),
-            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce, consume and send")),
+            "java" => java::bench(&options).unwrap_or_else(|why| exit(&why)),
+            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce, consume, send and java")),
         }
     }
 }

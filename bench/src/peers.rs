@@ -69,6 +69,11 @@ pub fn for_consuming() -> Result<Vec<Peer>, String> {
     Ok(peers)
 }
 
+/// Those that keep everything in files; Apache Kafka has to be there.
+pub fn with_files() -> Result<Vec<Peer>, String> {
+    Ok(vec![Peer::shore(Place::Files)?, Peer::kafka()?])
+}
+
 /// What others wrote, as far as this machine has it.
 fn others() -> impl Iterator<Item = Peer> {
     [("tansu", Peer::tansu as fn() -> Result<Peer, String>), ("Apache Kafka", Peer::kafka)]
@@ -130,19 +135,7 @@ impl Peer {
 
     /// Apache Kafka from the jars of the Java client's folder, as it comes.
     fn kafka() -> Result<Self, String> {
-        let pom = root().join("tests/clients/java/pom.xml");
-        let jars = root().join("bench/target/kafka");
-        if !jars.exists() {
-            eprintln!("fetching Apache Kafka (once; up to a minute)");
-            let out = format!("-DoutputDirectory={}", jars.display());
-            let fetch = ["-q", "-B", "dependency:copy-dependencies", &out, "-f"];
-            let fetched = Command::new("mvn").args(fetch).arg(pom).stdout(Stdio::null()).status();
-            match fetched {
-                Ok(status) if status.success() => {}
-                Ok(_) => return Err("Maven cannot fetch it".to_owned()),
-                Err(error) => return Err(format!("mvn: {error}")),
-            }
-        }
+        let jars = kafka_jars()?;
         let home = scratch("kafka");
         let (port, controller) = (free_port(), free_port());
         let properties = home.join("server.properties");
@@ -214,6 +207,24 @@ impl Drop for Peer {
             let _ = fs::remove_dir_all(scratch);
         }
     }
+}
+
+/// Apache Kafka's jars, those of its brokers and its tools, fetched once.
+pub fn kafka_jars() -> Result<PathBuf, String> {
+    let pom = root().join("tests/clients/java/pom.xml");
+    let jars = root().join("bench/target/kafka");
+    if !jars.exists() {
+        eprintln!("fetching Apache Kafka (once; up to a minute)");
+        let out = format!("-DoutputDirectory={}", jars.display());
+        let fetch = ["-q", "-B", "dependency:copy-dependencies", &out, "-f"];
+        let fetched = Command::new("mvn").args(fetch).arg(pom).stdout(Stdio::null()).status();
+        match fetched {
+            Ok(status) if status.success() => {}
+            Ok(_) => return Err("Maven cannot fetch it".to_owned()),
+            Err(error) => return Err(format!("mvn: {error}")),
+        }
+    }
+    Ok(jars)
 }
 
 /// Starts a process and waits for its first line.

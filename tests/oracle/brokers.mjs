@@ -95,9 +95,11 @@ export function kafkaJars(version) {
 
 function broker(name, address, lag, child, data, log, controller) {
   let over = false
-  process.once('exit', () => child.kill('SIGKILL'))
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
   const ended = new Promise(resolve => child.once('exit', () => {
     over = true
+    process.off('exit', kill)
     resolve()
   }))
   return {

@@ -34,6 +34,11 @@ const BENCHES: &[Bench] = &[
         run: |options| setup::npm_packages("tests/clients/kafkajs").and_then(|()| brokers("send", options)),
     },
     Bench {
+        name: "java",
+        about: "ProducerPerformance and ConsumerPerformance, on `shore serve` and on Apache Kafka, both with files",
+        run: |options| brokers("java", options),
+    },
+    Bench {
         name: "wasm",
         about: "A whole node appending, in WebAssembly under Node to natively",
         run: |options| wasm("wasm", options),
@@ -159,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (line, expected) in [
-            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, wasm, growth, tab, wire"),
+            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, java, wasm, growth, tab, wire"),
             ("--rounds", "--rounds takes a number above 0"),
             ("--rounds 0 tab", "--rounds takes a number above 0"),
             ("--megabytes tab", "--megabytes takes a number above 0"),
