@@ -48,7 +48,9 @@ fn main() {
             "consume" => consume(&options),
             "send" => send(&options),
             "java" => java::bench(&options).unwrap_or_else(|why| exit(&why)),
-            unknown => exit(&format!("there is no benchmark `{unknown}`; there are start, produce, consume, send and java")),
+            unknown => {
+                exit(&format!("there is no benchmark `{unknown}`; there are start, produce, consume, send and java"))
+            }
         }
     }
 }

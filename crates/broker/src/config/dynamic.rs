@@ -7,12 +7,10 @@ use super::{THROTTLES, topic_config, topic_value};
 /// Which values are allowed of the dynamic configs that are no topic's.
 const CHECKS: &[(&str, Check)] = &[
     ("background.threads", AtLeast(1)),
-    ("follower.replication.throttled.rate", AtLeast(0)),
     ("group.consumer.assignment.interval.ms", AtLeast(0)),
     ("group.coordinator.cached.buffer.max.bytes", AtLeast(512 * 1024)),
     ("group.share.assignment.interval.ms", AtLeast(0)),
     ("group.streams.assignment.interval.ms", AtLeast(0)),
-    ("leader.replication.throttled.rate", AtLeast(0)),
     ("log.cleaner.backoff.ms", AtLeast(0)),
     ("log.cleaner.io.buffer.size", AtLeast(0)),
     ("log.cleaner.threads", AtLeast(0)),
@@ -33,7 +31,6 @@ const CHECKS: &[(&str, Check)] = &[
     ("remote.log.manager.fetch.max.bytes.per.second", AtLeast(1)),
     ("remote.log.manager.follower.thread.pool.size", AtLeast(1)),
     ("remote.log.reader.threads", AtLeast(1)),
-    ("replica.alter.log.dirs.io.max.bytes.per.second", AtLeast(0)),
     ("share.coordinator.cached.buffer.max.bytes", AtLeast(512 * 1024)),
     ("ssl.client.auth", OneOf(&["required", "requested", "none"])),
 ];
@@ -71,8 +68,11 @@ pub(crate) fn check_dynamic(configs: &ConfigMap, of_one: bool) -> Result<(), Str
         return refuse(why, of_listeners);
     }
     for (name, value) in configs {
-        let throttle = || THROTTLES.iter().find(|config| config.name == name);
-        let Some(config) = broker_config(name).or_else(throttle) else { continue };
+        if let Some(throttle) = THROTTLES.iter().find(|config| config.name == name) {
+            check_kind(throttle.kind, name, value)?;
+            check_value(&AtLeast(0), name, value)?;
+        }
+        let Some(config) = broker_config(name) else { continue };
         check_kind(config.kind, name, value)?;
         // Topics fall back to it, and it has to be what a topic's may be.
         let of_topics = TOPIC_CONFIGS.iter().find(|config| config.synonym == Some(name));
