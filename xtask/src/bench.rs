@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (line, expected) in [
-            ("tabs", "there is no benchmark `tabs`; there are start, produce, consume, send, java, wasm, growth, tab, wire"),
+            (
+                "tabs",
+                "there is no benchmark `tabs`; there are start, produce, consume, send, java, wasm, growth, tab, wire",
+            ),
             ("--rounds", "--rounds takes a number above 0"),
             ("--rounds 0 tab", "--rounds takes a number above 0"),
             ("--megabytes tab", "--megabytes takes a number above 0"),
