@@ -116,6 +116,14 @@ struct FetchAsked {
     by_name: BTreeMap<String, Option<Uuid>>,
 }
 
+/// What a commit is answered that was not stored as it should be: a crash may yet find it on the disk.
+const STORE_REFUSED: [ErrorCode; 4] = [
+    ErrorCode::CoordinatorNotAvailable,
+    ErrorCode::NotCoordinator,
+    ErrorCode::KafkaStorageError,
+    ErrorCode::UnknownServerError,
+];
+
 /// Decompressed bytes of one batch that a checker is ready to hold.
 const MAX_BATCH_BYTES: usize = 64 << 20;
 
@@ -653,7 +661,7 @@ impl WireWatch {
                         commits.open.drain(..=index);
                         commits.accepted = Some(*offset);
                         commits.may_be_gone = false;
-                    } else {
+                    } else if !STORE_REFUSED.iter().any(|error| error.code() == partition.error_code) {
                         // 35: a refused commit leaves no trace.
                         commits.open.remove(index);
                     }
