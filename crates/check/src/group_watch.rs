@@ -125,6 +125,11 @@ impl GroupWatch {
                 Vec::new()
             }
             GroupEvent::MemberGone { group, member, why } => self.gone(at, group, member, *why),
+            // Or back again, where the store did not take it: its session begins anew.
+            GroupEvent::MemberReplaced { group, new, .. } => {
+                self.heard(at, group, new);
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
