@@ -97,7 +97,7 @@ export const EXPLAINED = [
   },
   {
     name: 'documentation of configs',
-    fidelity: 'DescribeConfigs documents topic configs in words of its own',
+    fidelity: 'DescribeConfigs documents configs in words of its own',
     request: /^DescribeConfigs/,
     path: /\.documentation$/,
   },

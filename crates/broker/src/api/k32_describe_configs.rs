@@ -18,7 +18,7 @@ use crate::broker::Broker;
 use crate::config::alter::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::config::{
     BROKER_CONFIGS, BrokerConfig, CLIENT_METRICS_CONFIGS, ConfigMap, Dynamic, GROUP_CONFIGS, GroupConfig, Kind,
-    Settings, Source, THROTTLES, TOPIC_CONFIGS, TopicConfig, broker_config, topic_value,
+    Settings, Source, THROTTLES, TOPIC_CONFIGS, TopicConfig, broker_config, documentation, topic_value,
 };
 use crate::image::MetadataImage;
 use crate::topic_name;
@@ -236,7 +236,7 @@ fn broker_entry(cluster: &Cluster, config: &'static BrokerConfig) -> Entry {
         value: synonyms.first().map(|synonym| synonym.value.clone()),
         kind: config.kind,
         read_only: !config.dynamic,
-        documentation: None,
+        documentation: documentation(config.name),
         synonyms,
         source: Source::Default,
     }
@@ -270,7 +270,7 @@ fn group_entry(cluster: &Cluster, config: &'static GroupConfig, own: Option<&Con
         value: synonyms.first().map(|synonym| synonym.value.clone()),
         kind: config.kind,
         read_only: false,
-        documentation: None,
+        documentation: documentation(config.synonym.unwrap_or(config.name)),
         synonyms,
         source: Source::Default,
     }
@@ -285,7 +285,7 @@ fn client_metrics_entry(name: &'static str, kind: Kind, default: &'static str, o
         value: Some(set.unwrap_or_else(|| default.to_owned())),
         kind,
         read_only: false,
-        documentation: None,
+        documentation: documentation(&format!("client.metrics.{name}")),
         source: Source::Default,
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod alter;
 mod broker;
+mod documentation;
 pub(crate) mod double;
 pub(crate) mod dynamic;
 mod group;
@@ -13,6 +14,7 @@ use shore_wire::batch::TimestampType;
 use shore_wire::error::ErrorCode;
 
 pub(crate) use broker::{BROKER_CONFIGS, THROTTLES};
+pub(crate) use documentation::documentation;
 pub(crate) use group::{CLIENT_METRICS_CONFIGS, CLIENT_METRICS_MATCHES, GROUP_CONFIGS, GroupConfig};
 pub(crate) use topic::TOPIC_CONFIGS;
 
