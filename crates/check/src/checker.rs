@@ -9,6 +9,7 @@ use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, StateName};
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind};
+use shore_wire::error::ErrorCode;
 
 use crate::counts::Counts;
 use crate::node_watch::NodeWatch;
@@ -187,6 +188,11 @@ impl Checker {
                 self.counts.topics_deleted += 1;
                 self.wire.topics.deleted(topic, *id);
                 self.topic_is_gone(topic);
+            }
+            NodeEvent::AppendRefused { topic, partition, error: ErrorCode::OutOfOrderSequenceNumber, .. }
+                if self.counts.crashes > 0 =>
+            {
+                self.records.sequence_is_lost((topic.to_string(), *partition));
             }
             NodeEvent::LogCleaned { .. } => self.counts.cleanings += 1,
             NodeEvent::Group(event) => {

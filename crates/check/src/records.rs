@@ -28,6 +28,8 @@ pub(crate) struct Records {
     /// Acknowledged without an offset, by a retry whose first answer got lost, and the topic.
     acked_somewhere: BTreeMap<Bytes, String>,
     partition_of_key: BTreeMap<(String, Bytes), i32>,
+    /// Partitions where a producer's sequence was refused after a crash.
+    lost_sequences: BTreeSet<Place>,
     members: BTreeMap<ActorId, Member>,
     /// Owners per group and generation.
     owners: BTreeMap<(String, i32), BTreeMap<Place, ActorId>>,
@@ -76,6 +78,12 @@ impl Records {
         for number in numbers {
             self.sent.remove(&(actor, *number));
         }
+    }
+
+    /// A snapshot of producers knows the last batch of each, as Apache Kafka's: after a crash an earlier one that was
+    /// never answered is refused, and its producer sends it again in a new epoch, as Java's does.
+    pub fn sequence_is_lost(&mut self, place: Place) {
+        self.lost_sequences.insert(place);
     }
 
     /// Records that nobody has answered for.
@@ -272,7 +280,7 @@ impl Records {
                 else {
                     continue;
                 };
-                if !self.idempotent.get(name).copied().unwrap_or(false) {
+                if !self.idempotent.get(name).copied().unwrap_or(false) || self.lost_sequences.contains(place) {
                     continue;
                 }
                 if let Some((other, at)) = seen.insert(value, (place, *offset)) {

@@ -44,7 +44,7 @@ fn crashes_at_the_next_calls() {
 
 #[test]
 fn crashes_at_later_calls() {
-    hold(130..142);
+    hold(120..132);
 }
 
 #[test]
