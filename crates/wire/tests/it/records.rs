@@ -8,24 +8,23 @@ use shore_wire::records::transaction::TransactionRecord;
 
 use crate::vectors::{Content, named_values, vectors};
 
-/// The records of the metadata log that a node of this project never meets: those of security, of quotas and of
-/// the time of ZooKeeper.
-const FOREIGN: [&str; 11] = [
+/// The records of the metadata log that a node of this project never meets: those of security and of the time
+/// of ZooKeeper.
+const FOREIGN: [&str; 9] = [
     "FenceBrokerRecord",
     "UnfenceBrokerRecord",
     "DelegationTokenRecord",
     "UserScramCredentialRecord",
-    "ClientQuotaRecord",
     "AccessControlEntryRecord",
     "RemoveAccessControlEntryRecord",
     "ZkMigrationStateRecord",
     "RemoveUserScramCredentialRecord",
     "RemoveDelegationTokenRecord",
-    "ConsumerGroupRecord",
 ];
 
 /// What is not kept of a record, and so not written again.
-const NOT_KEPT: [(&str, &str); 3] = [
+const NOT_KEPT: [(&str, &str); 4] = [
+    ("ClientQuotaRecord", "the value of a quota that is removed"),
     ("RegisterBrokerRecord", "whether it migrates from ZooKeeper, directories that are cordoned"),
     ("RegisterControllerRecord", "whether it is ready for a migration from ZooKeeper"),
     ("BrokerRegistrationChangeRecord", "directories that come and go"),
