@@ -3,55 +3,30 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
+mod acting;
+
 use std::time::Duration;
 
 use shore_base::NodeId;
 use shore_base::collections::{BTreeMap, BTreeSet};
-use shore_broker::Durability;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, GroupView, StateName};
-use shore_check::{Checker, run::node_config};
 use shore_client::{Acks, OffsetReset};
-use shore_sim::{Action, ActorEvent, ConsumerSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec, World};
-
-const NODE: NodeId = NodeId(1);
+use shore_sim::{Action, ActorEvent, ConsumerSpec, Event, EventKind, Generator, ProducerSpec};
 use shore_wire::api::ApiKey;
 use shore_wire::frame::decode_request_head;
 
-/// A node with the topic `t`, and everything that happened.
-struct Run {
-    world: World,
-    checker: Checker,
-    events: Vec<Event>,
-}
+use acting::Run;
+
+const NODE: NodeId = NodeId(1);
 
 impl Run {
     fn start(partitions: i32, configs: &[(&str, &str)]) -> Self {
-        let mut world = World::new(5);
-        world.subscribe();
-        world.boot(node_config(5, Durability::Written), Disk::Model(DiskModel::default()));
-        let mut run = Self { world, checker: Checker::default(), events: Vec::new() };
+        let mut run = Self::boot();
         let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         run.act(Action::CreateTopic { topic: "t".into(), partitions, replication: 1, configs });
         run.pass(1);
         run
-    }
-
-    fn act(&mut self, action: Action) {
-        self.world.act(action.clone()).unwrap_or_else(|why| panic!("{action}: {why}"));
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        let end = self.world.now() + Duration::from_secs(seconds);
-        while self.world.next_due().is_some_and(|(due, _)| due <= end) {
-            self.world.step();
-            for event in self.world.events() {
-                self.checker.observe(&event);
-                self.events.push(event);
-            }
-            while self.world.poll().is_some() {}
-        }
-        assert_eq!(self.checker.violations(), []);
     }
 
     fn group(&self) -> GroupView {

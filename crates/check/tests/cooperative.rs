@@ -2,27 +2,17 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
-use std::time::Duration;
+mod acting;
 
 use shore_base::collections::BTreeMap;
-use shore_broker::Durability;
-use shore_check::{Checker, run::node_config};
 use shore_client::Assignor;
-use shore_sim::{Action, ActorEvent, ConsumerSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec, World};
+use shore_sim::{Action, ActorEvent, ConsumerSpec, Event, EventKind, Generator, ProducerSpec};
 
-/// A node with six partitions into which records keep coming, and everything that happened.
-struct Run {
-    world: World,
-    checker: Checker,
-    events: Vec<Event>,
-}
+use acting::Run;
 
 impl Run {
     fn start() -> Self {
-        let mut world = World::new(5);
-        world.subscribe();
-        world.boot(node_config(5, Durability::Written), Disk::Model(DiskModel::default()));
-        let mut run = Self { world, checker: Checker::default(), events: Vec::new() };
+        let mut run = Self::boot();
         let configs = BTreeMap::new();
         run.act(Action::CreateTopic { topic: "t".into(), partitions: 6, replication: 1, configs });
         let producer = ProducerSpec::new("north", "t");
@@ -31,27 +21,10 @@ impl Run {
         run
     }
 
-    fn act(&mut self, action: Action) {
-        self.world.act(action.clone()).unwrap_or_else(|why| panic!("{action}: {why}"));
-    }
-
     fn join(&mut self, name: &str, assignors: &[Assignor]) {
         let spec = ConsumerSpec { assignors: assignors.to_vec(), ..ConsumerSpec::new(name, "readers", "t") };
         self.act(Action::AddConsumer(spec));
         self.pass(15);
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        let end = self.world.now() + Duration::from_secs(seconds);
-        while self.world.next_due().is_some_and(|(due, _)| due <= end) {
-            self.world.step();
-            for event in self.world.events() {
-                self.checker.observe(&event);
-                self.events.push(event);
-            }
-            while self.world.poll().is_some() {}
-        }
-        assert_eq!(self.checker.violations(), []);
     }
 
     /// What a member was told of its partitions, in order.

@@ -2,52 +2,32 @@
 
 #![cfg(not(target_arch = "wasm32"))]
 
+mod acting;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use shore_base::collections::BTreeMap;
-use shore_broker::Durability;
-use shore_check::run::node_config;
 use shore_client::{Isolation, TransactionState};
 use shore_sim::snapshot::{Doing, TransactionsSnapshot};
 use shore_sim::{
-    Action, ActorEvent, ConsumerSpec, CopierSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec,
-    TransactionSpec, TransactionStep, World,
+    Action, ActorEvent, ConsumerSpec, CopierSpec, Event, EventKind, Generator, ProducerSpec, TransactionSpec,
+    TransactionStep,
 };
 use shore_wire::api::ApiKey;
 use shore_wire::frame::decode_request_head;
 
-/// A node with the topics `t` and `u`, and everything that happened.
-struct Run {
-    world: World,
-    events: Vec<Event>,
-}
+use acting::Run;
 
 impl Run {
     fn start() -> Self {
-        let mut world = World::new(5);
-        world.subscribe();
-        world.boot(node_config(5, Durability::Written), Disk::Model(DiskModel::default()));
-        let mut run = Self { world, events: Vec::new() };
+        let mut run = Self::boot();
         for topic in ["t", "u"] {
             let configs = BTreeMap::new();
             run.act(Action::CreateTopic { topic: topic.into(), partitions: 2, replication: 1, configs });
         }
         run.pass(1);
         run
-    }
-
-    fn act(&mut self, action: Action) {
-        self.world.act(action.clone()).unwrap_or_else(|why| panic!("{action}: {why}"));
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        let end = self.world.now() + Duration::from_secs(seconds);
-        while self.world.next_due().is_some_and(|(due, _)| due <= end) {
-            self.world.step();
-            self.events.extend(self.world.events());
-            while self.world.poll().is_some() {}
-        }
     }
 
     fn transactions(&self, name: &str) -> TransactionsSnapshot {
