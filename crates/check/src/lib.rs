@@ -22,6 +22,7 @@
 //! Transactions have runs and rules of their own (`txn_run`, `txn_watch`): 28 (order), 39 (copies have each record once),
 //! 41 (all or nothing), 42 (nothing open or aborted is read), 46 (none stays open).
 
+mod auditor;
 pub mod checker;
 mod counts;
 mod faults;

@@ -12,10 +12,10 @@ use shore_client::OffsetReset;
 use shore_sim::snapshot::{Doing, NodeState};
 use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Disk, DiskModel, Event, EventKind, World};
 
+use crate::auditor::{AUDITOR, Auditor};
 use crate::checker::{Checker, Violation};
 use crate::counts::Counts;
 use crate::faults;
-use crate::records::Read;
 use crate::workloads::{Plan, WORKLOADS};
 
 /// What a run is made of, apart from its seed.
@@ -89,8 +89,6 @@ impl fmt::Display for Report {
 }
 
 const NODE: NodeId = NodeId(1);
-/// The member that reads everything at the end.
-const AUDITOR: &str = "auditor";
 
 /// A group and its topics.
 pub type Reader = (String, BTreeSet<String>);
@@ -108,8 +106,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
     let mut run = Run {
         world: World::new(seed),
         checker: Checker::default(),
-        read: Read::new(),
-        auditor: None,
+        auditor: Auditor::default(),
         events: 0,
         to_produce: 0,
         clients: Vec::new(),
@@ -132,7 +129,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
     let mut violations = run.checker.violations().to_vec();
     if violations.is_empty() {
         match rested {
-            Ok(readers) => run.checker.finish(at, &run.read, &readers),
+            Ok(readers) => run.checker.finish(at, &run.auditor.read, &readers),
             Err(what) => violations.push(Violation { at, rule: "55: what has healed comes to rest", what }),
         }
         violations.extend(run.checker.violations().iter().cloned());
@@ -153,9 +150,7 @@ pub fn run(seed: u64, settings: Settings) -> Report {
 struct Run {
     world: World,
     checker: Checker,
-    /// What the auditor read.
-    read: Read,
-    auditor: Option<ActorId>,
+    auditor: Auditor,
     events: u64,
     /// How many records the producers make before they are done.
     to_produce: u64,
@@ -259,7 +254,7 @@ impl Run {
                 self.story.push(told(event));
             }
             self.checker.observe(event);
-            self.note_auditor(event);
+            self.auditor.observe(event);
             match &event.kind {
                 EventKind::Acted(Action::AddProducer(spec)) => self.to_produce += spec.limit.unwrap_or(0),
                 EventKind::Acted(Action::AddConsumer(spec)) => {
@@ -296,19 +291,6 @@ impl Run {
         let (gone, back) = (Duration::from_millis(200), Duration::from_millis(1_000));
         self.world.act_at(now + gone, Action::Vanish { actor: spec.name.clone() });
         self.world.act_at(now + back, Action::AddConsumer(spec.clone()));
-    }
-
-    fn note_auditor(&mut self, event: &Event) {
-        match &event.kind {
-            EventKind::ActorAdded { actor, name } if name == AUDITOR => self.auditor = Some(*actor),
-            EventKind::Actor { actor, event: ActorEvent::Consumed { topic, partition, records } }
-                if Some(*actor) == self.auditor =>
-            {
-                let log = self.read.entry((topic.clone(), *partition)).or_default();
-                log.extend(records.iter().map(|(offset, value)| (*offset, value.clone().unwrap_or_default())));
-            }
-            _ => {}
-        }
     }
 
     /// No more faults: everything sent is answered, the groups are stable and without lag, the auditor has read all.

@@ -9,19 +9,19 @@ use shore_broker::view::{PartitionView, TopicView};
 use shore_client::{Isolation, TransactionState};
 use shore_sim::snapshot::{Doing, NodeState};
 use shore_sim::{
-    Action, ActorEvent, ActorId, ConsumerSpec, CopierSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec,
+    Action, ActorEvent, ConsumerSpec, CopierSpec, Disk, DiskModel, Event, EventKind, Generator, ProducerSpec,
     TransactionSpec, TransactionStep, World,
 };
 
+use crate::auditor::{AUDITOR, Auditor};
 use crate::checker::Violation;
+use crate::records::Read;
 use crate::run::{Crash, Settings, node_config};
-use crate::txn_watch::{Committed, TxnCounts, TxnWatch};
+use crate::txn_watch::{TxnCounts, TxnWatch};
 
 const NODE: NodeId = NodeId(1);
 const SOURCE: &str = "source";
 const COPY: &str = "copy";
-/// Who reads everything at the end.
-const AUDITOR: &str = "auditor";
 
 const UNREST: Duration = Duration::from_secs(20);
 /// In which transactions that were left open are aborted, too: after their timeout and the coordinator's next look.
@@ -37,7 +37,7 @@ pub struct TxnReport {
     pub crashes: u64,
     pub violations: Vec<Violation>,
     /// What the auditor read, and who compares it: to be compared again with something taken away.
-    pub read: Committed,
+    pub read: Read,
     pub watch_events: Vec<Event>,
 }
 
@@ -47,9 +47,8 @@ pub fn run_transactions(seed: u64, isolation: Isolation) -> TxnReport {
     let mut run = TxnRun {
         world: World::new(seed),
         watch: TxnWatch::default(),
-        read: Committed::new(),
         events: Vec::new(),
-        auditor: None,
+        auditor: Auditor::default(),
         specs: BTreeMap::new(),
         crashes: 0,
         crashes_left: 0,
@@ -64,7 +63,7 @@ pub fn run_transactions(seed: u64, isolation: Isolation) -> TxnReport {
     let rested = run.heal_and_rest(isolation);
     let at = run.world.now();
     if run.watch.violations().is_empty() && rested.is_ok() {
-        run.watch.finish(at, &run.read);
+        run.watch.finish(at, &run.auditor.read);
     }
     let mut violations = run.watch.violations().to_vec();
     if let Err(what) = rested {
@@ -77,7 +76,7 @@ pub fn run_transactions(seed: u64, isolation: Isolation) -> TxnReport {
         counts: run.watch.counts,
         crashes: run.crashes,
         violations,
-        read: run.read,
+        read: run.auditor.read,
         watch_events: run.events,
     }
 }
@@ -85,10 +84,9 @@ pub fn run_transactions(seed: u64, isolation: Isolation) -> TxnReport {
 struct TxnRun {
     world: World,
     watch: TxnWatch,
-    read: Committed,
     /// What transactions are judged by.
     events: Vec<Event>,
-    auditor: Option<ActorId>,
+    auditor: Auditor,
     /// The transactional clients that there are, by name, to be started again.
     specs: BTreeMap<String, Spec>,
     crashes: u64,
@@ -274,6 +272,7 @@ impl TxnRun {
     fn observe(&mut self) {
         for event in self.world.events() {
             self.watch.observe(&event);
+            self.auditor.observe(&event);
             self.note(&event);
             if matches!(event.kind, EventKind::Acted(_) | EventKind::Actor { .. } | EventKind::ActorAdded { .. }) {
                 self.events.push(event);
@@ -301,13 +300,6 @@ impl TxnRun {
                 self.world.act_at(self.world.now() + down, Action::StartNode { node: NODE });
             }
             EventKind::NodeStarted { .. } if self.crashes > 0 => self.plan_crash(),
-            EventKind::ActorAdded { actor, name } if name == AUDITOR => self.auditor = Some(*actor),
-            EventKind::Actor { actor, event: ActorEvent::Consumed { topic, partition, records } }
-                if Some(*actor) == self.auditor =>
-            {
-                let log = self.read.entry((topic.clone(), *partition)).or_default();
-                log.extend(records.iter().map(|(offset, value)| (*offset, value.clone().unwrap_or_default())));
-            }
             _ => {}
         }
     }
@@ -341,7 +333,7 @@ impl TxnRun {
             if !self.until(self.world.now() + REST, Self::is_at_rest) && self.watch.violations().is_empty() {
                 return Err(format!("{} s after all faults: {}", REST.as_secs(), self.state()));
             }
-            if self.auditor.is_none() {
+            if !self.auditor.is_there() {
                 let topics = vec![COPY.to_owned(), SOURCE.to_owned()];
                 self.act(Action::AddConsumer(ConsumerSpec {
                     topics,
@@ -385,7 +377,7 @@ impl TxnRun {
             }
             Doing::Administrating { .. } => true,
         });
-        let auditor = self.auditor.map(|_| AUDITOR);
+        let auditor = self.auditor.is_there().then_some(AUDITOR);
         let groups = ["copiers", "strict", "curious"].into_iter().chain(auditor);
         let at_end = groups.into_iter().all(|group| {
             let of_group = |((topic, partition), end): (&(String, i32), &i64)| {

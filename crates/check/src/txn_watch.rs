@@ -9,9 +9,7 @@ use shore_client::Isolation;
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind, TransactionStep};
 
 use crate::checker::Violation;
-
-/// What was read of each partition, by offset.
-pub type Committed = BTreeMap<(String, i32), BTreeMap<i64, Bytes>>;
+use crate::records::Read;
 
 const ABORTED: &str = "42: who reads committed reads nothing that is open or was aborted";
 const WHOLE: &str = "41: a transaction is read whole or not at all";
@@ -154,7 +152,7 @@ impl TxnWatch {
     }
 
     /// The end: `read` is all that there is for who reads committed, with every copier at the end of its source.
-    pub fn finish(&mut self, at: shore_base::Instant, read: &Committed) {
+    pub fn finish(&mut self, at: shore_base::Instant, read: &Read) {
         let mut broken: Vec<(&'static str, String)> = Vec::new();
         let mut times: BTreeMap<(&str, &Bytes), u64> = BTreeMap::new();
         for ((topic, partition), log) in read {
@@ -206,7 +204,7 @@ impl TxnWatch {
         broken
     }
 
-    fn order(&self, read: &Committed) -> Vec<(&'static str, String)> {
+    fn order(&self, read: &Read) -> Vec<(&'static str, String)> {
         let mut broken = Vec::new();
         for ((topic, partition), log) in read {
             let mut last: BTreeMap<(&str, &Bytes), u64> = BTreeMap::new();
