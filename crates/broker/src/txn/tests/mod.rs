@@ -83,6 +83,15 @@ fn transactional_id(line: &Line<'_>) -> StrBytes {
     if line.word(2) == "-" { StrBytes::default() } else { line.word(2).into() }
 }
 
+/// Partition 0 of `__transaction_state` becomes the coordinator's, with what its log says.
+fn load(transactions: &mut TxnCoordinator, log: &Records, epoch: i32, now: Instant) {
+    transactions.load_begin(0, epoch);
+    for (key, value) in log {
+        transactions.apply(0, key, value.as_deref()).expect("our own record");
+    }
+    transactions.load_end(now, WALL.at(now), 0);
+}
+
 /// A coordinator with a log that keeps what it is given, at a time that only `advance` moves.
 struct Bench {
     transactions: TxnCoordinator,
@@ -180,11 +189,7 @@ impl Bench {
     }
 
     fn load(&mut self) {
-        self.transactions.load_begin(0, self.epoch);
-        for (key, value) in &self.log {
-            self.transactions.apply(0, key, value.as_deref()).expect("our own record");
-        }
-        self.transactions.load_end(self.now, self.wall(), 0);
+        load(&mut self.transactions, &self.log, self.epoch, self.now);
     }
 
     fn ask<M: KafkaRequest>(&mut self, line: &Line<'_>, newest: i16, request: &M) -> (RequestId, i16) {

@@ -8,7 +8,7 @@ use shore_wire::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopi
 use shore_wire::messages::{EndTxnRequest, InitProducerIdRequest};
 
 use super::super::TxnResponse;
-use super::{Markers, TxnConfig, TxnCoordinator, TxnOutput, WALL};
+use super::{Markers, TxnConfig, TxnCoordinator, TxnOutput, WALL, load};
 use crate::api::RequestId;
 use crate::group::{Records, WriteId};
 
@@ -78,11 +78,7 @@ impl Swarm {
     }
 
     fn load(&mut self) {
-        self.transactions.load_begin(0, self.epoch);
-        for (key, value) in &self.log {
-            self.transactions.apply(0, key, value.as_deref()).expect("our own record");
-        }
-        self.transactions.load_end(self.now, self.wall(), 0);
+        load(&mut self.transactions, &self.log, self.epoch, self.now);
         self.drain();
     }
 
