@@ -1,6 +1,8 @@
 //! How costs grow: what one record, one request or one member costs a node, by how many there are of something. On a
 //! log-log scale the costs lie near a line; its slope is the exponent, and 0 is flat.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use shore_base::ConnId;
 use shore_log::memory::MemoryStore;
@@ -69,28 +71,51 @@ pub fn round(now: &dyn Fn() -> f64) -> Vec<Growth> {
 /// What one of each kind costs where there are so many of something.
 type Costs = fn(usize, &dyn Fn() -> f64) -> Vec<(&'static str, f64)>;
 
+/// Every fetch gets as much, however much there is: so many batches of one partition, or of several a part each.
+const FETCHED_BATCHES: usize = 20;
+const FETCHED_PARTITIONS: usize = 10;
+const FROM_MEMORY: &str = "a record read from the node's memory";
+const FROM_STORE: &str = "a record read from the node's store";
+/// The machine's part in it: how much more what lies in fresh memory costs than what lies in its caches.
+pub const COPIED: &str = "a record copied and nothing else";
+
 /// As many records in one partition, as often as it takes to see something.
 fn records(count: usize, now: &dyn Fn() -> f64) -> Vec<(&'static str, f64)> {
     at_once(async {
         let batch = batch(10 << 10, Codec::None);
         let frame = produce(&batch);
         let batches = count / records_in(&batch) + 1;
+        let end = (batches * records_in(&batch)) as i64;
         let rounds = (1_000_000 / count).clamp(1, 200);
-        let (mut appending, mut reading) = (0.0, 0.0);
+        let (mut appending, mut reading, mut loading, mut copying) = (0.0, 0.0, 0.0, 0.0);
         for _ in 0..rounds {
-            let mut node = Node::boot(MemoryStore::new()).await;
+            let mut node = Node::with_partitions(MemoryStore::new(), 1, u64::MAX).await;
             let start = now();
             for _ in 0..batches {
                 base_offset(&node.ask(frame.clone()).await);
             }
-            let middle = now();
-            read_all(&mut node, 1, (batches * records_in(&batch)) as i64).await;
-            appending += middle - start;
-            reading += now() - middle;
+            appending += now() - start;
+            let bytes = FETCHED_BATCHES * batch.len();
+            reading += read_all(&mut node, 1, end, bytes, now).await;
+            loading += read_all(&mut node.restarted().await, 1, end, bytes, now).await;
+            copying += copy_all(&batch.repeat(batches), bytes, now);
         }
-        let all = (rounds * batches * records_in(&batch)) as f64;
-        vec![("a record appended", appending / all), ("a record read", reading / all)]
+        let all = (rounds as i64 * end) as f64;
+        let costs = [("a record appended", appending), (FROM_MEMORY, reading), (FROM_STORE, loading)];
+        costs.into_iter().chain([(COPIED, copying)]).map(|(name, millis)| (name, millis / all)).collect()
     })
+}
+
+/// Copies all bytes, as much at once as a fetch gets.
+fn copy_all(bytes: &[u8], at_once: usize, now: &dyn Fn() -> f64) -> f64 {
+    let mut copy = Vec::with_capacity(at_once);
+    let start = now();
+    for part in bytes.chunks(at_once) {
+        copy.clear();
+        copy.extend_from_slice(part);
+        std::hint::black_box(&copy);
+    }
+    now() - start
 }
 
 /// As many partitions, each with the same number of batches but for rounding, written and read in turn.
@@ -99,15 +124,21 @@ fn partitions(count: usize, now: &dyn Fn() -> f64) -> Vec<(&'static str, f64)> {
     at_once(async {
         let batch = batch(10 << 10, Codec::None);
         let frames: Vec<Bytes> = (0..count).map(|partition| produce_to(partition as i32, &batch)).collect();
-        let mut node = Node::with_partitions(MemoryStore::new(), count as i32).await;
+        let mut node = Node::with_partitions(MemoryStore::new(), count as i32, u64::MAX).await;
         let start = now();
         for frame in frames.iter().cycle().take(BATCHES) {
             base_offset(&node.ask(frame.clone()).await);
         }
-        let middle = now();
-        read_all(&mut node, count as i32, (BATCHES / count * records_in(&batch)) as i64).await;
+        let appending = now() - start;
+        let end = (BATCHES / count * records_in(&batch)) as i64;
+        let bytes = FETCHED_BATCHES / FETCHED_PARTITIONS * batch.len();
+        let reading = read_all(&mut node, count, end, bytes, now).await;
+        let waiting = read_nothing(&mut node, count, end, now).await;
+        let loading = read_all(&mut node.restarted().await, count, end, bytes, now).await;
         let all = (BATCHES * records_in(&batch)) as f64;
-        vec![("a record appended", (middle - start) / all), ("a record read", (now() - middle) / all)]
+        let costs = [("a record appended", appending), (FROM_MEMORY, reading), (FROM_STORE, loading)];
+        let waited = ("a partition of a fetch session that has nothing new", waiting);
+        costs.map(|(name, millis)| (name, millis / all)).into_iter().chain([waited]).collect()
     })
 }
 
@@ -148,34 +179,89 @@ fn records_in(batch: &Bytes) -> usize {
     i32::from_be_bytes(batch[57..61].try_into().expect("a batch has a header")) as usize
 }
 
-/// Reads `count` records from every partition.
-async fn read_all(node: &mut Node<MemoryStore>, partitions: i32, count: i64) {
-    let mut offsets = vec![0_i64; partitions as usize];
-    while offsets.iter().any(|&offset| offset < count) {
-        let mut topic = fetch_request::FetchTopic::default();
-        topic.topic = StrBytes::from(TOPIC);
-        for (index, &offset) in offsets.iter().enumerate().filter(|(_, offset)| **offset < count) {
-            let mut wanted = fetch_request::FetchPartition::default();
-            wanted.partition = index as i32;
-            wanted.fetch_offset = offset;
-            wanted.partition_max_bytes = 1 << 20;
-            topic.partitions.push(wanted);
-        }
+/// Reads `count` records from every partition. The milliseconds that the node took; what the reader does with an answer is
+/// not counted.
+async fn read_all(
+    node: &mut Node<MemoryStore>,
+    partitions: usize,
+    count: i64,
+    partition_bytes: usize,
+    now: &dyn Fn() -> f64,
+) -> f64 {
+    let mut millis = 0.0;
+    let mut offsets: VecDeque<(i32, i64)> = (0..partitions as i32).map(|partition| (partition, 0)).collect();
+    while !offsets.is_empty() {
         let mut request = FetchRequest::default();
-        request.max_bytes = 50 << 20;
         request.session_epoch = -1;
-        request.topics.push(topic);
-        let frame = encode_request(1, Some("bench"), FETCH_VERSION, &request).expect("our own request").body();
-        let answer = node.ask(frame).await;
-        let (_, response) = decode_response::<FetchResponse>(answer.body(), FETCH_VERSION).expect("a Fetch answer");
-        for partition in &response.responses[0].partitions {
-            assert_eq!(partition.error_code, 0, "the fetch was refused");
+        let asked: Vec<(i32, i64)> = offsets.drain(..offsets.len().min(FETCHED_PARTITIONS)).collect();
+        let (answer, took) = fetch(node, request, &asked, partition_bytes, now).await;
+        millis += took;
+        for (partition, (_, from)) in answer.responses[0].partitions.iter().zip(asked) {
+            let mut offset = from;
             for batch in shore_wire::batch::batches(partition.records.as_deref().unwrap_or_default()) {
                 let Ok(batch) = batch else { break };
-                offsets[partition.partition_index as usize] = batch.next_offset();
+                offset = batch.next_offset();
+            }
+            assert!(offset > from, "every fetch gets something");
+            if offset < count {
+                offsets.push_back((partition.partition_index, offset));
             }
         }
     }
+    millis
+}
+
+/// Asks within a session for what comes after the end of every partition: the milliseconds that each takes.
+async fn read_nothing(node: &mut Node<MemoryStore>, partitions: usize, end: i64, now: &dyn Fn() -> f64) -> f64 {
+    const PARTITIONS: usize = 100_000;
+    let asked: Vec<(i32, i64)> = (0..partitions as i32).map(|partition| (partition, end)).collect();
+    let mut open = FetchRequest::default();
+    open.session_epoch = 0;
+    let (opened, _) = fetch(node, open, &asked, 1, now).await;
+    let rounds = PARTITIONS / partitions;
+    let mut millis = 0.0;
+    for epoch in 1..=rounds {
+        let mut request = FetchRequest::default();
+        (request.session_id, request.session_epoch) = (opened.session_id, epoch as i32);
+        let (answer, took) = fetch(node, request, &[], 1, now).await;
+        assert!(answer.responses.is_empty(), "nothing is new");
+        millis += took;
+    }
+    millis / (rounds * partitions) as f64
+}
+
+/// Asks for partitions from offsets on: the answer, and the milliseconds until it was there.
+async fn fetch(
+    node: &mut Node<MemoryStore>,
+    mut request: FetchRequest,
+    asked: &[(i32, i64)],
+    partition_bytes: usize,
+    now: &dyn Fn() -> f64,
+) -> (FetchResponse, f64) {
+    let mut topic = fetch_request::FetchTopic::default();
+    topic.topic = StrBytes::from(TOPIC);
+    for &(partition, offset) in asked {
+        let mut wanted = fetch_request::FetchPartition::default();
+        (wanted.partition, wanted.fetch_offset) = (partition, offset);
+        wanted.current_leader_epoch = -1;
+        wanted.last_fetched_epoch = -1;
+        wanted.partition_max_bytes = partition_bytes as i32;
+        topic.partitions.push(wanted);
+    }
+    request.max_bytes = 50 << 20;
+    if !asked.is_empty() {
+        request.topics.push(topic);
+    }
+    let frame = encode_request(1, Some("bench"), FETCH_VERSION, &request).expect("our own request").body();
+    let start = now();
+    let answer = node.ask(frame).await;
+    let millis = now() - start;
+    let (_, response) = decode_response::<FetchResponse>(answer.body(), FETCH_VERSION).expect("a Fetch answer");
+    assert_eq!(response.error_code, 0, "the fetch was refused");
+    for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
+        assert_eq!(partition.error_code, 0, "a partition was refused");
+    }
+    (response, millis)
 }
 
 /// The first that asks has the log of offsets made, and waits for it.

@@ -53,8 +53,9 @@ fn grow(rounds: usize) {
         kind.sort_by(|one, other| one.exponent().total_cmp(&other.exponent()));
         let Growth { name, of, .. } = &kind[kind.len() / 2];
         let (exponent, factor) = (kind[kind.len() / 2].exponent(), kind[kind.len() / 2].factor());
+        let goal = if *name == growth::COPIED { "" } else { FLAT };
         println!(
-            "| growth of what {name} costs, from {of}: exponent, last to first | {exponent:.2} | | {factor:.2}x | {FLAT} |"
+            "| growth of what {name} costs, from {of}: exponent, last to first | {exponent:.2} | | {factor:.2}x | {goal} |"
         );
     }
 }

@@ -25,6 +25,8 @@ use crate::wire::{PRODUCE_VERSION, TOPIC, batch, produce};
 
 /// A node is given so much, then another one takes its place.
 const BYTES_PER_NODE: usize = 64 << 20;
+/// What the page's node keeps of its logs in its own memory.
+const CACHE_BYTES: u64 = 32 << 20;
 const CREATE_TOPICS_VERSION: i16 = 7;
 const CREATE_PARTITIONS_VERSION: i16 = 3;
 /// A controller takes no request that would write more than 10,000 records.
@@ -90,10 +92,22 @@ pub struct Node<S> {
 impl<S: Store> Node<S> {
     /// A fresh node, as the page runs it, whose topic has one partition.
     pub async fn boot(store: S) -> Self {
-        Self::with_partitions(store, 1).await
+        Self::with_partitions(store, 1, CACHE_BYTES).await
     }
 
-    pub async fn with_partitions(store: S, partitions: i32) -> Self {
+    /// One whose topic has as many partitions, and which keeps so much of what is stored in its own memory.
+    pub async fn with_partitions(store: S, partitions: i32, cache_bytes: u64) -> Self {
+        let mut node = Self::start(store, cache_bytes).await;
+        node.create_topic(partitions).await;
+        node
+    }
+
+    /// A node that has nothing but what the store of this one holds.
+    pub async fn restarted(self) -> Self {
+        Self::start(self.store, CACHE_BYTES).await
+    }
+
+    async fn start(store: S, cache_bytes: u64) -> Self {
         let config = NodeConfig {
             node_id: NODE,
             cluster_id: Uuid([1; 16]),
@@ -102,7 +116,7 @@ impl<S: Store> Node<S> {
             advertised_port: 9092,
             static_configs: [("offsets.topic.replication.factor".to_owned(), "1".to_owned())].into_iter().collect(),
             durability: Durability::Written,
-            cache_bytes: 32 << 20,
+            cache_bytes,
             memory_ceiling_bytes: None,
             seed: 1,
         };
@@ -114,7 +128,6 @@ impl<S: Store> Node<S> {
             node.turn().await;
         }
         node.conn = node.connect();
-        node.create_topic(partitions).await;
         node
     }
 

@@ -584,6 +584,7 @@ impl Node {
                 if let Some(machines) = self.machines() {
                     machines.broker.loaded(purpose, result.map_err(|error| error.to_string()));
                 }
+                self.bound_memory();
             }
             StoreReply::Listed { .. } => {}
         }

@@ -17,6 +17,8 @@ pub(crate) struct Cache {
 struct Piece {
     position: u64,
     bytes: Bytes,
+    /// It was loaded, and not appended.
+    is_loaded: bool,
 }
 
 impl Piece {
@@ -46,7 +48,7 @@ impl Cache {
             1
         };
         self.bytes += bytes.len() as u64;
-        self.pieces.push_back(Piece { position, bytes });
+        self.pieces.push_back(Piece { position, bytes, is_loaded: false });
         if self.small == SMALL_PIECES {
             self.join_small();
         }
@@ -58,7 +60,7 @@ impl Cache {
         let len = self.pieces.range(first..).map(|piece| piece.bytes.len()).sum();
         let mut joined = BytesMut::with_capacity(len);
         self.pieces.drain(first..).for_each(|piece| joined.extend_from_slice(&piece.bytes));
-        self.pieces.push_back(Piece { position, bytes: joined.freeze() });
+        self.pieces.push_back(Piece { position, bytes: joined.freeze(), is_loaded: false });
         self.small = 0;
     }
 
@@ -74,7 +76,7 @@ impl Cache {
                     let gap_end = after.map_or(end, |piece| piece.position.min(end));
                     let missing = bytes.slice((at - position) as usize..(gap_end - position) as usize);
                     self.bytes += missing.len() as u64;
-                    self.pieces.insert(next, Piece { position: at, bytes: missing });
+                    self.pieces.insert(next, Piece { position: at, bytes: missing, is_loaded: true });
                     at = gap_end;
                 }
             }
@@ -115,6 +117,18 @@ impl Cache {
         if filled < N { Err(position + filled as u64) } else { Ok(out) }
     }
 
+    /// Where the first byte from `from` to `to` lies that is missing.
+    pub fn first_missing(&self, from: u64, to: u64) -> Option<u64> {
+        let mut at = from;
+        for piece in self.pieces.range(self.first_ending_after(from)..) {
+            if at >= to || piece.position > at {
+                break;
+            }
+            at = piece.end();
+        }
+        (at < to).then_some(at)
+    }
+
     /// Where the next piece after a gap at `position` begins.
     pub fn gap_end(&self, position: u64) -> Option<u64> {
         self.pieces.get(self.first_ending_after(position)).map(|piece| piece.position)
@@ -137,6 +151,19 @@ impl Cache {
         self.small = self.small.min(self.pieces.len());
         self.bytes -= freed;
         Some(freed)
+    }
+
+    /// Drops the pieces from `from` to `to` that were loaded.
+    pub fn drop_loaded(&mut self, from: u64, to: u64) {
+        let mut index = self.first_ending_after(from);
+        while let Some(piece) = self.pieces.get(index).filter(|piece| piece.position < to) {
+            if piece.is_loaded {
+                self.bytes -= piece.bytes.len() as u64;
+                self.pieces.remove(index);
+            } else {
+                index += 1;
+            }
+        }
     }
 
     fn first_ending_after(&self, position: u64) -> usize {
@@ -177,6 +204,21 @@ mod tests {
         assert_eq!(cache.evict_first(60), None);
         assert_eq!(cache.evict_first(100), Some(50));
         assert_eq!(joined(cache.slices(99, 110)), Err(99));
+    }
+
+    #[test]
+    fn what_was_loaded_can_be_dropped_and_what_was_appended_stays() {
+        let file = file(1000);
+        let mut cache = Cache::default();
+        cache.append(600, file.slice(600..700));
+        cache.insert(500, &file.slice(500..1000));
+        cache.insert(200, &file.slice(200..300));
+        assert_eq!(cache.first_missing(200, 1000), Some(300));
+        assert_eq!(cache.first_missing(520, 1000), None);
+        cache.drop_loaded(550, 1000);
+        assert_eq!(joined(cache.slices(600, 700)), Ok(file[600..700].to_vec()));
+        assert_eq!((cache.bytes(), cache.first_missing(600, 1000)), (200, Some(700)));
+        assert_eq!(joined(cache.slices(200, 300)), Ok(file[200..300].to_vec()));
     }
 
     #[test]

@@ -246,12 +246,7 @@ impl Log {
     /// Takes the answer to [`Read::Load`](crate::Read::Load): one entry per range asked for.
     pub fn loaded(&mut self, ranges: &[ReadRange], bytes: &[Bytes]) {
         for (range, bytes) in ranges.iter().zip(bytes) {
-            let Some((base_offset, kind)) = Kind::parse(range.file.base_name()) else { continue };
-            // The segment may have been deleted or taken back meanwhile.
-            let Ok(index) = self.segments.binary_search_by_key(&base_offset, |segment| segment.base_offset) else {
-                continue;
-            };
-            let segment = Arc::make_mut(&mut self.segments[index]);
+            let Some((segment, kind)) = self.segment_of(range) else { continue };
             if kind == Kind::Log {
                 let valid = segment.size.saturating_sub(range.position).min(bytes.len() as u64);
                 segment.cache.insert(range.position, &bytes.slice(..valid as usize));
@@ -259,6 +254,20 @@ impl Log {
                 segment.index_loaded(kind, bytes);
             }
         }
+    }
+
+    /// Drops the records that were loaded with this range; what was appended stays.
+    pub fn unload(&mut self, range: &ReadRange) {
+        if let Some((segment, Kind::Log)) = self.segment_of(range) {
+            segment.cache.drop_loaded(range.position, range.position + range.len);
+        }
+    }
+
+    /// The segment that a range lies in, unless it has been deleted or taken back meanwhile.
+    fn segment_of(&mut self, range: &ReadRange) -> Option<(&mut Segment, Kind)> {
+        let (base_offset, kind) = Kind::parse(range.file.base_name())?;
+        let index = self.segments.binary_search_by_key(&base_offset, |segment| segment.base_offset).ok()?;
+        Some((Arc::make_mut(&mut self.segments[index]), kind))
     }
 
     /// Bytes of records that are in memory.

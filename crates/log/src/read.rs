@@ -89,17 +89,20 @@ impl Log {
 
     fn find_records(&self, from: i64, end: i64, max_bytes: u64, whole: bool) -> Result<(Vec<Bytes>, i64), Need> {
         let nothing = (Vec::new(), from);
-        if from >= end {
+        if from >= end || (max_bytes == 0 && !whole) {
             return Ok(nothing);
         }
         for segment in &self.segments[self.segment_at(from)..] {
-            let Some((position, first)) = segment.seek(&self.dir, from)? else { continue };
+            let sought = segment.seek(&self.dir, from).map_err(|need| segment.load_more(need, None, max_bytes))?;
+            let Some((position, first)) = sought else { continue };
             let limit = if whole { max_bytes.max(first.size.into()) } else { max_bytes };
             if first.base_offset >= end || u64::from(first.size) > limit {
                 return Ok(nothing);
             }
-            let (stop, next_offset) = self.extent(segment, position, end, position.saturating_add(limit))?;
-            return Ok((segment.slices(position, stop)?, next_offset));
+            return self
+                .extent(segment, position, end, position.saturating_add(limit))
+                .and_then(|(stop, next_offset)| Ok((segment.slices(position, stop)?, next_offset)))
+                .map_err(|need| segment.load_more(need, Some(position), limit));
         }
         Ok(nothing)
     }

@@ -289,6 +289,16 @@ impl Segment {
         self.cache.slices(from, to).map_err(|missing| self.load(missing, to))
     }
 
+    /// Where something has to be loaded to read `len` bytes from a batch's `position` on: asks for all of them at once, and
+    /// for what is read beyond them to see where batches end. Without a position the batch is still sought.
+    pub fn load_more(&self, need: Need, position: Option<u64>, len: u64) -> Need {
+        let Need::Load(ranges) = &need else { return need };
+        let Some(range) = ranges.first().filter(|range| range.file == self.log) else { return need };
+        let from = position.unwrap_or(range.position);
+        let to = from.saturating_add(len).saturating_add(READ_AHEAD).min(self.size);
+        self.cache.first_missing(from, to).map_or(need, |missing| self.load(missing, to))
+    }
+
     /// Asks for what is missing from `missing` on, at least up to `to` or the next piece that is there.
     fn load(&self, missing: u64, to: u64) -> Need {
         let end = to.max(missing + READ_AHEAD).min(self.size);

@@ -44,6 +44,12 @@ pub(crate) struct ParkedFetch {
     is_loading: bool,
 }
 
+impl ParkedFetch {
+    pub(crate) fn is_loading(&self) -> bool {
+        self.is_loading
+    }
+}
+
 /// What a reading gave.
 enum Reading {
     Done { answers: Vec<FetchedPartition>, bytes: u64, has_error: bool },
@@ -214,7 +220,11 @@ impl Broker {
                         left = if spent > 0 { left.saturating_sub_unsigned(spent).max(0) } else { left };
                         answer
                     }
+                    // What is loaded uses up the limit, or a request could have more loaded than it can be given.
                     Err(ranges) => {
+                        let asked: u64 = ranges.iter().map(|range| range.len).sum();
+                        bytes += asked as usize;
+                        left = left.saturating_sub_unsigned(u32::try_from(asked).unwrap_or(u32::MAX)).max(0);
                         loads.extend(ranges.into_iter().map(|range| (id, range)));
                         continue;
                     }

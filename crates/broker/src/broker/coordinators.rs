@@ -130,9 +130,10 @@ impl Broker {
         }
     }
 
-    pub(super) fn coordinator_loaded(&mut self, load: CoordinatorLoad, ranges: &[ReadRange], bytes: &[Bytes]) {
+    pub(super) fn coordinator_loaded(&mut self, load: CoordinatorLoad, ranges: Vec<ReadRange>, bytes: &[Bytes]) {
         if let Some(partition) = self.replicas.get_soft(load.id) {
-            partition.log.loaded(ranges, bytes);
+            partition.log.loaded(&ranges, bytes);
+            self.loads.keep(None, ranges.into_iter().map(|range| (load.id, range)).collect());
         }
         self.load_coordinator(load);
     }

@@ -4,6 +4,7 @@ mod cleaner;
 mod coordinators;
 mod groups;
 mod lifecycle;
+mod loads;
 mod metadata;
 mod serving;
 mod transactions;
@@ -84,6 +85,8 @@ pub(crate) struct Broker {
     maintained: Option<PartitionId>,
     /// Bytes stored since it was last looked at how much memory is used.
     grown: u64,
+    /// Records that were loaded and are still in memory.
+    loads: loads::Loads,
     outputs: VecDeque<BrokerOutput>,
 }
 
@@ -233,6 +236,7 @@ impl Broker {
             creating: BTreeSet::new(),
             maintained: None,
             grown: 0,
+            loads: loads::Loads::default(),
             outputs: VecDeque::new(),
             node,
             settings,

@@ -141,17 +141,18 @@ impl Broker {
             (LoadFor::Cleaner { asked }, result) => self.cleaner_loaded(asked, result),
             (LoadFor::Recovery(wanted), Ok(bytes)) => self.recovery_loaded(wanted, bytes),
             (LoadFor::Recovery(_), Err(why)) => self.recovery_failed(&why),
-            (LoadFor::Coordinator { load, ranges }, Ok(bytes)) => self.coordinator_loaded(load, &ranges, &bytes),
+            (LoadFor::Coordinator { load, ranges }, Ok(bytes)) => self.coordinator_loaded(load, ranges, &bytes),
             (LoadFor::Coordinator { load, .. }, Err(why)) => {
                 self.log_line(format!("a coordinator's log cannot be read: {why}"));
                 self.load_coordinator(load);
             }
             (LoadFor::Request { request, ranges }, Ok(bytes)) => {
-                for ((id, range), bytes) in ranges.into_iter().zip(bytes) {
-                    if let Some(partition) = self.replicas.get_soft(id) {
-                        partition.log.loaded(&[range], &[bytes]);
+                for ((id, range), bytes) in ranges.iter().zip(bytes) {
+                    if let Some(partition) = self.replicas.get_soft(*id) {
+                        partition.log.loaded(std::slice::from_ref(range), &[bytes]);
                     }
                 }
+                self.loads.keep(Some(request), ranges);
                 self.resume(request);
             }
             (LoadFor::Request { request, .. }, Err(why)) => {
@@ -214,6 +215,7 @@ impl Broker {
 
     /// Keeps what is cached within `cache` bytes and, if there is a ceiling, all logs within that.
     pub fn bound_memory(&mut self, cache: u64, ceiling: Option<u64>) {
+        self.drop_loaded(cache);
         if self.grown < MEMORY_STEP {
             return;
         }

@@ -8,7 +8,7 @@ use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use shore_wire::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, Uuid};
 
-use crate::harness::{Server, WALL, batch, produce_request};
+use crate::harness::{Disk, Server, WALL, batch, produce_request};
 
 pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
     let mut asked = FetchPartition::default();
@@ -239,21 +239,66 @@ fn whoever_disconnects_while_it_waits_is_forgotten() {
     assert_eq!(waits(&mut server, conn), None);
 }
 
-#[test]
-fn what_left_the_cache_is_loaded() {
+/// A node that keeps nothing in its cache that need not be there, and a topic with so much in each partition.
+fn uncached(partitions: i32, batches: usize, value: &str) -> Server {
     let mut config = crate::harness::config();
     config.cache_bytes = 0;
     let mut server = Server::with(config);
-    server.create_topic("t", 1, &[]);
-    let value = "x".repeat(100_000);
-    for _ in 0..30 {
-        server.produce("t", 0, &[&value]);
+    server.create_topic("t", partitions, &[]);
+    for partition in 0..partitions {
+        for _ in 0..batches {
+            server.produce("t", partition, &[value]);
+        }
     }
+    server
+}
+
+fn cached_bytes(server: &Server) -> u64 {
     let view = server.node.view();
-    let log = view.topics[0].partitions[0].log.as_ref().expect("a log");
-    assert!(log.cached_bytes < 2 << 20, "{}", log.cached_bytes);
+    view.topics[0].partitions.iter().filter_map(|partition| Some(partition.log.as_ref()?.cached_bytes)).sum()
+}
+
+#[test]
+fn what_left_the_cache_is_loaded() {
+    let value = "x".repeat(100_000);
+    let mut server = uncached(1, 30, &value);
+    assert!(cached_bytes(&server) < 2 << 20, "{}", cached_bytes(&server));
     assert_eq!(fetch_values(&mut server, "t", 0, 0)[0], value);
     assert_eq!(list_offset(&mut server, 7, "t", WALL), (0, WALL, 0));
+}
+
+#[test]
+fn what_was_loaded_does_not_stay_in_memory() {
+    let value = "x".repeat(100_000);
+    let mut server = uncached(1, 60, &value);
+    let before = cached_bytes(&server);
+    let mut offset = 0;
+    while offset < 60 {
+        let values = fetch_values(&mut server, "t", 0, offset);
+        assert!(!values.is_empty() && values.iter().all(|found| *found == value));
+        offset += values.len() as i64;
+        assert!(cached_bytes(&server) <= before, "{} at {offset}", cached_bytes(&server));
+    }
+}
+
+#[test]
+fn no_more_is_loaded_than_a_fetch_can_be_given() {
+    let mut server = uncached(20, 2, &"x".repeat(100_000));
+    let mut request = fetch_request("t", 0, 0);
+    let first = request.topics[0].partitions[0].clone();
+    for partition in 1..20 {
+        let mut other = first.clone();
+        other.partition = partition;
+        request.topics[0].partitions.push(other);
+    }
+    request.max_bytes = 300_000;
+    server.set_disk(Disk::Hangs);
+    let conn = server.connect();
+    server.send(conn, 12, &request);
+    let asked: u64 = server.kept_reads().iter().map(|range| range.len).sum();
+    assert!((100_000..600_000).contains(&asked), "{asked} bytes");
+    server.set_disk(Disk::Works);
+    assert_eq!(waits(&mut server, conn).map(|values| values.len()), Some(2));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Duration, Instant, NodeId, Uuid, Wall};
 use shore_broker::{Durability, Input, Node, NodeConfig, Output, Role};
 use shore_log::memory::MemoryStore;
-use shore_log::storage::{StoreError, StoreOp, StoreReply, StoreRequest};
+use shore_log::storage::{ReadRange, StoreError, StoreOp, StoreReply, StoreRequest};
 use shore_wire::batch::{BatchBuilder, BatchOptions};
 use shore_wire::frame;
 use shore_wire::messages::{
@@ -150,6 +150,14 @@ impl Server {
     pub fn kept_ops(&self) -> &[StoreOp] {
         match self.kept.front() {
             Some(StoreRequest::Store { ops, .. }) => ops,
+            _ => &[],
+        }
+    }
+
+    /// What the oldest request that is kept wants loaded.
+    pub fn kept_reads(&self) -> &[ReadRange] {
+        match self.kept.front() {
+            Some(StoreRequest::Load { reads, .. }) => reads,
             _ => &[],
         }
     }
