@@ -1,26 +1,39 @@
-//! The consumer that reads everything once a run is at rest.
+//! The consumers that read everything once a run is at rest: one all that there is, one what is committed.
 
-use shore_sim::{ActorEvent, ActorId, Event, EventKind};
+use shore_client::{Isolation, OffsetReset};
+use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Event, EventKind};
 
 use crate::records::Read;
 
-/// Its name, and its group's.
-pub(crate) const AUDITOR: &str = "auditor";
-
-#[derive(Default)]
 pub(crate) struct Auditor {
+    /// And that of its group.
+    name: &'static str,
+    isolation: Isolation,
     id: Option<ActorId>,
     pub read: Read,
 }
 
 impl Auditor {
-    pub fn is_there(&self) -> bool {
-        self.id.is_some()
+    pub fn of_everything() -> Self {
+        Self { name: "auditor", isolation: Isolation::ReadUncommitted, id: None, read: Read::new() }
+    }
+
+    pub fn of_what_is_committed() -> Self {
+        Self { name: "committed-auditor", isolation: Isolation::ReadCommitted, ..Self::of_everything() }
+    }
+
+    pub fn begins(&self, topics: &[String]) -> Action {
+        Action::AddConsumer(ConsumerSpec {
+            reset: OffsetReset::Earliest,
+            isolation: self.isolation,
+            topics: topics.to_vec(),
+            ..ConsumerSpec::new(self.name, self.name, "")
+        })
     }
 
     pub fn observe(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::ActorAdded { actor, name } if name == AUDITOR => self.id = Some(*actor),
+            EventKind::ActorAdded { actor, name } if name == self.name => self.id = Some(*actor),
             EventKind::Actor { actor, event: ActorEvent::Consumed { topic, partition, records } }
                 if Some(*actor) == self.id =>
             {

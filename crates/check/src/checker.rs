@@ -14,7 +14,8 @@ use shore_wire::error::ErrorCode;
 use crate::counts::Counts;
 use crate::node_watch::NodeWatch;
 use crate::records::{Read, Records};
-use crate::run::Reader;
+use crate::rest::Reader;
+use crate::txn_watch::TxnWatch;
 use crate::wire_watch::{Broken, WireWatch};
 
 /// A promise that was broken.
@@ -38,6 +39,7 @@ pub struct Checker {
     wire: WireWatch,
     node: NodeWatch,
     records: Records,
+    transactions: TxnWatch,
     pub counts: Counts,
 }
 
@@ -59,6 +61,8 @@ impl Checker {
 
     pub fn observe(&mut self, event: &Event) {
         let at = event.at;
+        let broken = self.transactions.observe(event, &mut self.counts);
+        self.broken(at, broken);
         match &event.kind {
             EventKind::Acted(action) => self.acted(action),
             EventKind::ActorAdded { actor, name } => self.records.named(*actor, name),
@@ -100,6 +104,7 @@ impl Checker {
         let counts = &mut self.counts;
         match action {
             Action::AddConsumer(spec) => self.records.consumer(spec),
+            Action::AddCopier(spec) => self.records.copier(spec),
             Action::AddProducer(spec) => self.records.producer(spec),
             Action::FillDisk { .. } => counts.full_disks += 1,
             Action::FailDisk { .. } => counts.failing_disks += 1,
@@ -239,10 +244,11 @@ impl Checker {
         self.broken(at, broken);
     }
 
-    /// The end: `read` has every partition as somebody read it from its start after everything healed, and these
-    /// groups were at the end of all their partitions.
-    pub fn finish(&mut self, at: Instant, read: &Read, readers: &[Reader]) {
-        let broken = self.records.finish(&self.wire, read, readers);
+    /// The end: `read` has every partition as somebody read it from its start after everything healed, `committed`
+    /// as somebody did who reads what is committed, and these groups were at the end of all their partitions.
+    pub fn finish(&mut self, at: Instant, read: &Read, committed: &Read, readers: &[Reader]) {
+        let mut broken = self.records.finish(&self.wire, read, committed, readers);
+        broken.extend(self.transactions.finish(committed));
         self.broken(at, broken);
     }
 }

@@ -48,6 +48,11 @@ counts! {
     storage_errors: "batches refused by the store",
     /// Fetches of a partition that were answered with OFFSET_OUT_OF_RANGE.
     out_of_range: "reads out of range",
+    transactions_committed: "transactions committed",
+    transactions_aborted: "aborted",
+    /// Fenced by another, or of no use otherwise.
+    producers_lost: "transactional producers lost",
+    read_committed: "records read committed",
 }
 
 impl Counts {

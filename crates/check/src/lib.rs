@@ -1,8 +1,9 @@
 //! Development only: runs of the simulator drawn from a seed, and what must hold in every one of them.
 //!
-//! A run is a node, the workloads that its seed draws (`workloads`: producers, groups, topics that come and go), and the
-//! faults that it draws (`faults`: crashes at any call of the disk, power that goes, full and failing and slow disks, cut
-//! and slow links, connections that break with an answer on its way). Then all heals and must come to rest.
+//! A run is a node, the workloads that its seed draws (`workloads`: producers, groups, topics that come and go,
+//! transactions and copiers), and the faults that it draws (`faults`: crashes at any call of the disk, power that goes,
+//! full and failing and slow disks, cut and slow links, connections that break with an answer on its way). Then all heals
+//! and must come to rest.
 //!
 //! The rules carry the numbers of the project's list of invariants of a Kafka cluster. Checked here, of those that
 //! bind a cluster of one node: 1 (marks in order), 2 (dense offsets), 4 (epochs never fall), 6 (what is acknowledged
@@ -18,9 +19,6 @@
 //! old epoch: those travel within the node, and its own tests see to them. They wait for what they are about:
 //! 33 (cooperative members), 40 and 43 to 45 (what coordinators and logs do for transactions), 50 to 53 (quotas, ACLs,
 //! share groups, streams). The others are about several nodes.
-//!
-//! Transactions have runs and rules of their own (`txn_run`, `txn_watch`): 28 (order), 39 (copies have each record once),
-//! 41 (all or nothing), 42 (nothing open or aborted is read), 46 (none stays open).
 
 mod auditor;
 pub mod checker;
@@ -28,15 +26,17 @@ mod counts;
 mod faults;
 mod group_watch;
 mod node_watch;
+mod owners;
 mod records;
+mod rest;
 pub mod run;
 mod topics;
-pub mod txn_run;
-pub mod txn_watch;
+mod txn_watch;
 mod wire_watch;
 mod workloads;
 
 pub use checker::{Checker, Violation};
 pub use counts::Counts;
 pub use records::Read;
-pub use run::{Crash, Reader, Report, Settings, run};
+pub use rest::Reader;
+pub use run::{Crash, Report, Settings, run};

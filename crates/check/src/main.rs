@@ -10,10 +10,8 @@ use std::sync::mpsc;
 use std::{panic, thread};
 
 use shore_base::collections::BTreeMap;
-use shore_check::txn_run::{TxnReport, run_transactions};
-use shore_check::txn_watch::TxnCounts;
 use shore_check::{Counts, Report, Settings, run};
-use shore_client::Isolation;
+use shore_sim::Event;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -25,13 +23,9 @@ fn main() -> ExitCode {
         ["seeds", count, from] => number(count)
             .and_then(|count| Ok((count, number(from)?)))
             .map(|(count, from)| seeds(from, from + count, false)),
-        ["transactions", count] => number(count).map(|count| transactions(0, count)),
-        ["transactions", count, from] => number(count)
-            .and_then(|count| Ok((count, number(from)?)))
-            .map(|(count, from)| transactions(from, from + count)),
         ["hashes"] => Ok(hashes()),
-        ["trace", seed] => number(seed).map(|seed| retell(seed, |report| &report.lines)),
-        ["events", seed] => number(seed).map(|seed| retell(seed, |report| &report.story)),
+        ["trace", seed] => number(seed).map(|seed| retell(seed, |report| report.lines.clone())),
+        ["events", seed] => number(seed).map(|seed| retell(seed, |report| report.story.iter().map(told).collect())),
         _ => Err("usage: cargo xtask sim seed N | seeds COUNT [FROM] | hashes | trace N | events N".to_owned()),
     };
     match outcome {
@@ -98,23 +92,6 @@ fn in_order(from: u64, to: u64, mut hand_over: impl FnMut(u64, Option<Report>)) 
     });
 }
 
-/// Runs these seeds of transactions. True if nothing was broken.
-fn transactions(from: u64, to: u64) -> bool {
-    let mut broken = 0;
-    for seed in from..to {
-        let TxnReport { counts, crashes, violations, virtual_time, .. } =
-            run_transactions(seed, Isolation::ReadCommitted);
-        let TxnCounts { committed, aborted, fatal, read } = counts;
-        println!(
-            "seed {seed}: {virtual_time}, {crashes} crashes; {committed} committed, {aborted} aborted, {fatal} producers lost, {read} records read committed"
-        );
-        violations.iter().take(10).for_each(|violation| println!("  broken at {violation}"));
-        broken += u64::from(!violations.is_empty());
-    }
-    println!("{} runs of transactions, {broken} broke a promise", to - from);
-    broken == 0
-}
-
 /// Prints the table that `tests/hashes` holds every target against: both kinds of crash, early and late.
 fn hashes() -> bool {
     for seed in [3, 40, 151, 160] {
@@ -124,11 +101,21 @@ fn hashes() -> bool {
 }
 
 /// Prints a run line by line.
-fn retell(seed: u64, lines: fn(&Report) -> &Vec<String>) -> bool {
+fn retell(seed: u64, lines: fn(&Report) -> Vec<String>) -> bool {
     let report = run(seed, Settings { lines: true, ..Settings::of_seed(seed) });
     for line in lines(&report) {
         println!("{line}");
     }
     println!("{report}");
     report.violations.is_empty()
+}
+
+/// An event in a line that can be read.
+fn told(event: &Event) -> String {
+    let cause = event.cause.map_or(String::new(), |cause| format!(" after {}", cause.0));
+    let mut line = format!("{} #{}{cause} {:?}", event.at, event.id.0, event.kind);
+    if let Some((end, _)) = line.char_indices().nth(400) {
+        line.truncate(end);
+    }
+    line
 }

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use shore_base::collections::{BTreeMap, BTreeSet};
-use shore_sim::{ActorId, ConsumerSpec, ProducerSpec};
+use shore_client::Isolation;
+use shore_sim::{ActorId, ConsumerSpec, CopierSpec, ProducerSpec};
 
-use crate::run::Reader;
+use crate::rest::Reader;
 use crate::topics::Topics;
 use crate::wire_watch::{Broken, WireWatch};
 
@@ -18,6 +19,10 @@ pub(crate) struct Records {
     names: BTreeMap<ActorId, String>,
     /// The group of each member, by its name.
     groups: BTreeMap<String, String>,
+    /// Groups that are given what is committed.
+    strict: BTreeSet<String>,
+    /// Topics that copiers write to.
+    copies: BTreeSet<String>,
     idempotent: BTreeMap<String, bool>,
     /// Records handed to a producer and neither acknowledged nor failed.
     sent: BTreeMap<(ActorId, u64), Bytes>,
@@ -51,6 +56,15 @@ impl Records {
 
     pub fn consumer(&mut self, spec: &ConsumerSpec) {
         self.groups.insert(spec.name.clone(), spec.group.clone());
+        if spec.isolation == Isolation::ReadCommitted {
+            self.strict.insert(spec.group.clone());
+        }
+    }
+
+    pub fn copier(&mut self, spec: &CopierSpec) {
+        self.groups.insert(spec.name.clone(), spec.group.clone());
+        self.strict.insert(spec.group.clone());
+        self.copies.insert(spec.to.clone());
     }
 
     pub fn named(&mut self, actor: ActorId, name: &str) {
@@ -203,18 +217,19 @@ impl Records {
 
     pub fn gone(&mut self, actor: ActorId) {
         self.members.remove(&actor);
+        self.sent.retain(|(other, _), _| *other != actor);
         // A static member may come back to what it had, in the same generation.
         for owners in self.owners.values_mut() {
             owners.retain(|_, owner| *owner != actor);
         }
     }
 
-    /// The end: `read` has every partition as somebody read it from its start after everything healed, and these
-    /// groups were at the end of all their partitions.
-    pub fn finish(&self, wire: &WireWatch, read: &Read, readers: &[Reader]) -> Vec<Broken> {
+    /// The end: `read` is all that there is, `committed` what of it was committed, and these groups were at the end of
+    /// all their partitions.
+    pub fn finish(&self, wire: &WireWatch, read: &Read, committed: &Read, readers: &[Reader]) -> Vec<Broken> {
         let mut broken = self.kept(wire, read);
         broken.extend(self.in_order(&wire.topics, wire, read));
-        broken.extend(self.all_processed(wire, readers));
+        broken.extend(self.all_processed(wire, committed, readers));
         broken
     }
 
@@ -280,6 +295,10 @@ impl Records {
                 else {
                     continue;
                 };
+                // What a copier has aborted it writes again: copies are compared with their sources.
+                if self.copies.contains(&place.0) {
+                    continue;
+                }
                 if !self.idempotent.get(name).copied().unwrap_or(false) || self.lost_sequences.contains(place) {
                     continue;
                 }
@@ -301,18 +320,23 @@ impl Records {
         broken
     }
 
-    /// 39: a group that commits what it was given, and is at the end of everything, was given all of it.
-    fn all_processed(&self, wire: &WireWatch, readers: &[Reader]) -> Vec<Broken> {
+    /// 39: a group that commits what it was given, and is at the end of everything, was given all of it, or all that
+    /// was committed.
+    fn all_processed(&self, wire: &WireWatch, committed: &Read, readers: &[Reader]) -> Vec<Broken> {
         let mut broken = Vec::new();
-        for (place, promised) in wire.promised() {
-            let asked = wire.topics.asked(&place.0);
-            if asked.delete || asked.trim || asked.compact {
-                continue;
-            }
-            for (group, _) in readers.iter().filter(|(_, topics)| topics.contains(&place.0)) {
-                let empty = BTreeSet::new();
-                let processed = self.processed.get(&(group.clone(), place.clone())).unwrap_or(&empty);
-                for (offset, value) in promised.iter().filter(|(offset, _)| !processed.contains(offset)) {
+        for (group, topics) in readers {
+            let logs: Vec<(Place, &BTreeMap<i64, Bytes>)> = match self.strict.contains(group) {
+                true => committed.iter().map(|(place, log)| (place.clone(), log)).collect(),
+                false => wire.promised().collect(),
+            };
+            for (place, log) in logs.into_iter().filter(|(place, _)| topics.contains(&place.0)) {
+                let asked = wire.topics.asked(&place.0);
+                if asked.delete || asked.trim || asked.compact {
+                    continue;
+                }
+                let processed = self.processed.get(&(group.clone(), place.clone()));
+                for (offset, value) in log.iter().filter(|(offset, _)| processed.is_none_or(|it| !it.contains(offset)))
+                {
                     let what = format!("{group} was never given {value:?} at {offset} of {}-{}", place.0, place.1);
                     broken.push(("39: what is acknowledged is processed", what));
                 }

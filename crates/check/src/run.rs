@@ -4,18 +4,19 @@
 use std::fmt;
 
 use core::time::Duration;
-use shore_base::collections::{BTreeMap, BTreeSet};
+use shore_base::collections::BTreeMap;
 use shore_base::{Instant, NodeId, Random, Uuid};
-use shore_broker::view::PartitionView;
-use shore_broker::{Durability, NodeConfig};
-use shore_client::OffsetReset;
-use shore_sim::snapshot::{Doing, NodeState};
-use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Disk, DiskModel, Event, EventKind, World};
+use shore_broker::{Durability, NodeConfig, NodeView};
+use shore_sim::snapshot::NodeState;
+use shore_sim::{Action, Disk, DiskModel, Event, EventKind, World};
 
-use crate::auditor::{AUDITOR, Auditor};
+use crate::auditor::Auditor;
 use crate::checker::{Checker, Violation};
 use crate::counts::Counts;
 use crate::faults;
+use crate::owners::Owners;
+use crate::records::Read;
+use crate::rest::{self, Reader};
 use crate::workloads::{Plan, WORKLOADS};
 
 /// What a run is made of, apart from its seed.
@@ -25,7 +26,7 @@ pub struct Settings {
     pub crash_at_call: Option<u64>,
     pub durability: Durability,
     pub crash: Crash,
-    /// Keeps the trace and the events in words.
+    /// Keeps the events, and them and the trace in words.
     pub lines: bool,
 }
 
@@ -66,9 +67,12 @@ pub struct Report {
     pub disk_calls: u64,
     pub counts: Counts,
     pub violations: Vec<Violation>,
+    /// What there was to read in the end, and what of it was committed.
+    pub read: Read,
+    pub committed: Read,
     /// The trace in words, and the events, if the settings asked for them.
     pub lines: Vec<String>,
-    pub story: Vec<String>,
+    pub story: Vec<Event>,
 }
 
 impl fmt::Display for Report {
@@ -88,29 +92,27 @@ impl fmt::Display for Report {
     }
 }
 
-const NODE: NodeId = NodeId(1);
-
-/// A group and its topics.
-pub type Reader = (String, BTreeSet<String>);
+pub(crate) const NODE: NodeId = NodeId(1);
 
 /// How long the faults go on, and how long everything may take to come to rest after them.
 const UNREST: Duration = Duration::from_secs(20);
 /// A consumer hears of new partitions when its metadata is old (`metadata.max.age.ms`, 300 s).
 const REST: Duration = Duration::from_secs(600);
 
-/// A look into a node costs as much as some hundred of its events.
+/// A look into a node costs as much as some hundred of its events. Once all has healed little happens.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_AT_REST_EVERY: Duration = Duration::from_millis(1_000);
 
 pub fn run(seed: u64, settings: Settings) -> Report {
     let mut random = Random::stream(seed, "run");
     let mut run = Run {
         world: World::new(seed),
         checker: Checker::default(),
-        auditor: Auditor::default(),
+        auditors: [Auditor::of_everything(), Auditor::of_what_is_committed()],
+        owners: Owners::new(Random::stream(seed, "owners")),
         events: 0,
-        to_produce: 0,
+        limits: BTreeMap::new(),
         clients: Vec::new(),
-        members: BTreeMap::new(),
         story: Vec::new(),
         crashes_left: 1 + random.below(3),
         random,
@@ -123,17 +125,18 @@ pub fn run(seed: u64, settings: Settings) -> Report {
     }
     run.world.subscribe();
     run.begin(seed);
-    run.until(Instant::ZERO + UNREST, |_| false);
+    run.until(Instant::ZERO + UNREST, |_, _| false);
     let rested = run.heal_and_rest(seed);
     let at = run.world.now();
     let mut violations = run.checker.violations().to_vec();
     if violations.is_empty() {
         match rested {
-            Ok(readers) => run.checker.finish(at, &run.auditor.read, &readers),
+            Ok(readers) => run.checker.finish(at, &run.auditors[0].read, &run.auditors[1].read, &readers),
             Err(what) => violations.push(Violation { at, rule: "55: what has healed comes to rest", what }),
         }
         violations.extend(run.checker.violations().iter().cloned());
     }
+    let [everything, committed] = run.auditors;
     Report {
         seed,
         hash: run.world.trace_hash(),
@@ -142,6 +145,8 @@ pub fn run(seed: u64, settings: Settings) -> Report {
         disk_calls: run.world.disk_calls(NODE),
         counts: run.checker.counts,
         violations,
+        read: everything.read,
+        committed: committed.read,
         lines: run.world.take_trace_lines(),
         story: run.story,
     }
@@ -150,14 +155,13 @@ pub fn run(seed: u64, settings: Settings) -> Report {
 struct Run {
     world: World,
     checker: Checker,
-    auditor: Auditor,
+    auditors: [Auditor; 2],
+    owners: Owners,
     events: u64,
-    /// How many records the producers make before they are done.
-    to_produce: u64,
+    /// How many records each producer makes before it is done.
+    limits: BTreeMap<String, u64>,
     clients: Vec<String>,
-    /// The members that there are or were, by name.
-    members: BTreeMap<String, ConsumerSpec>,
-    story: Vec<String>,
+    story: Vec<Event>,
     crashes_left: u64,
     random: Random,
     settings: Settings,
@@ -175,6 +179,7 @@ impl Run {
         set("log.cleaner.backoff.ms", "700");
         set("offsets.retention.check.interval.ms", "5000");
         set("offsets.topic.num.partitions", ["1", "3", "5"][draw.below(3) as usize]);
+        set("transaction.state.log.num.partitions", ["1", "3"][draw.below(2) as usize]);
         set("group.initial.rebalance.delay.ms", ["0", "100", "1000"][draw.below(3) as usize]);
         set("auto.create.topics.enable", if draw.percent(50) { "true" } else { "false" });
         if self.offsets_expire(seed) {
@@ -226,18 +231,17 @@ impl Run {
     }
 
     /// Lets the world go on until a time, or until something holds (looked at now and then). True if it does.
-    fn until(&mut self, end: Instant, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
+    fn until(&mut self, end: Instant, holds: impl Fn(&Self, Option<&NodeView>) -> bool) -> bool {
+        let every = if self.world.now() < Instant::ZERO + UNREST { LOOK_EVERY } else { LOOK_AT_REST_EVERY };
         let mut look_at = self.world.now();
         while self.checker.violations().is_empty() && self.world.next_due().is_some_and(|(at, _)| at <= end) {
             self.world.step();
             self.observe();
             while self.world.poll().is_some() {}
             if look_at <= self.world.now() {
-                look_at = self.world.now() + LOOK_EVERY;
-                if let Some(node) = self.world.node(NODE) {
-                    self.checker.look_at(self.world.now(), self.world.wall(), &node.view());
-                }
-                if holds(self) {
+                look_at = self.world.now() + every;
+                let view = self.look();
+                if holds(self, view.as_ref()) {
                     return true;
                 }
             }
@@ -245,31 +249,25 @@ impl Run {
         false
     }
 
+    fn look(&mut self) -> Option<NodeView> {
+        let view = self.world.node(NODE)?.view();
+        self.checker.look_at(self.world.now(), self.world.wall(), &view);
+        Some(view)
+    }
+
     /// Hands the world's new events to the checker.
     fn observe(&mut self) {
-        let events = self.world.events();
-        for event in &events {
+        for event in self.world.events() {
             self.events += 1;
-            if self.settings.lines {
-                self.story.push(told(event));
-            }
-            self.checker.observe(event);
-            self.auditor.observe(event);
-            match &event.kind {
-                EventKind::Acted(Action::AddProducer(spec)) => self.to_produce += spec.limit.unwrap_or(0),
-                EventKind::Acted(Action::AddConsumer(spec)) => {
-                    self.members.insert(spec.name.clone(), spec.clone());
-                }
-                EventKind::Actor { event: ActorEvent::Said(what), actor } if what.contains("FENCED_INSTANCE_ID") => {
-                    self.start_anew(*actor);
-                }
-                _ => {}
+            self.checker.observe(&event);
+            self.auditors.iter_mut().for_each(|auditor| auditor.observe(&event));
+            self.owners.observe(&mut self.world, &event);
+            if let EventKind::Acted(Action::AddProducer(spec)) = &event.kind {
+                self.limits.extend(spec.limit.map(|limit| (spec.name.clone(), limit)));
             }
             // What was committed before it was killed is, without being said again.
-            if matches!(event.kind, EventKind::NodeReady { .. })
-                && let Some(node) = self.world.node(NODE)
-            {
-                self.checker.look_at(self.world.now(), self.world.wall(), &node.view());
+            if matches!(event.kind, EventKind::NodeReady { .. }) {
+                self.look();
             }
             if matches!(event.kind, EventKind::NodeKilled { .. }) {
                 let down = Duration::from_millis(1 + self.random.below(3_000));
@@ -278,19 +276,10 @@ impl Run {
             if matches!(event.kind, EventKind::NodeStarted { .. }) && self.checker.counts.crashes > 0 {
                 self.plan_crash();
             }
+            if self.settings.lines {
+                self.story.push(event);
+            }
         }
-    }
-
-    /// A static member's id is known when it has joined, and safe when the leader has shared out: a crash in between
-    /// brings its former id back, as in Apache Kafka, and the member is fenced. Its owner starts it again.
-    fn start_anew(&mut self, actor: ActorId) {
-        let snapshot = self.world.snapshot();
-        let name = snapshot.actors.iter().find(|other| other.id == actor).map(|actor| actor.name.clone());
-        let Some(spec) = name.and_then(|name| self.members.get(&name)) else { return };
-        let now = self.world.now();
-        let (gone, back) = (Duration::from_millis(200), Duration::from_millis(1_000));
-        self.world.act_at(now + gone, Action::Vanish { actor: spec.name.clone() });
-        self.world.act_at(now + back, Action::AddConsumer(spec.clone()));
     }
 
     /// No more faults: everything sent is answered, the groups are stable and without lag, the auditor has read all.
@@ -301,16 +290,16 @@ impl Run {
         self.act(Action::CrashInCalls { node: NODE, calls: u64::MAX / 2, power: false });
         self.act(Action::HealDisk { node: NODE });
         let end = self.world.now() + REST;
-        let rested = self.until(end, |run| run.is_quiet() && run.has_no_lag());
+        let rested = self.until(end, Self::is_at_rest);
         if !self.checker.violations().is_empty() {
             return Ok(Vec::new());
         }
         if !rested {
-            return Err(format!("{} after all faults: {}", shown(REST), self.state()));
+            return Err(format!("{} after all faults: {}", shown(REST), self.told()));
         }
-        let readers = self.readers();
+        let readers = rest::readers(&self.world);
         if self.offsets_expire(seed) {
-            self.until(self.world.now() + Duration::from_secs(75), |_| false);
+            self.until(self.world.now() + Duration::from_secs(75), |_, _| false);
         }
         // What was done is in the files: in order, or as a crash leaves it.
         match (self.settings.crash, self.random.below(3)) {
@@ -318,15 +307,27 @@ impl Run {
             (crash, 1) => self.crash(crash),
             _ => {}
         }
-        let topics = self.topics().into_keys().collect();
-        let auditor = ConsumerSpec { reset: OffsetReset::Earliest, topics, ..ConsumerSpec::new(AUDITOR, AUDITOR, "") };
-        self.act(Action::AddConsumer(auditor));
+        let view = self.look();
+        let topics = view.iter().flat_map(rest::topics).map(|topic| topic.name.to_string()).collect::<Vec<_>>();
+        for index in 0..self.auditors.len() {
+            self.act(self.auditors[index].begins(&topics));
+        }
         let end = self.world.now() + REST;
-        let read = self.until(end, |run| run.has_no_lag());
+        let read = self.until(end, |run, view| view.is_some_and(|view| rest::has_no_lag(&run.world, view)));
         match read || !self.checker.violations().is_empty() {
             true => Ok(readers),
-            false => Err(format!("the auditor does not get to the end: {}", self.state())),
+            false => Err(format!("the auditors do not get to the end: {}", self.told())),
         }
+    }
+
+    fn is_at_rest(&self, view: Option<&NodeView>) -> bool {
+        self.owners.is_idle(self.world.now())
+            && self.checker.unanswered() == 0
+            && view.is_some_and(|view| rest::is_at_rest(&self.world, view, &self.limits))
+    }
+
+    fn told(&self) -> String {
+        rest::told(&self.world, self.world.node(NODE).map(|node| node.view()).as_ref())
     }
 
     fn crash(&mut self, crash: Crash) {
@@ -335,91 +336,16 @@ impl Run {
             _ => Action::KillNode { node: NODE },
         };
         self.act(action);
-        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Ready));
+        self.until(self.world.now() + REST, |run, _| rest::nodes_are(&run.world, NodeState::Ready));
     }
 
     /// Stops the node in order and starts it: what it had in memory alone has to be in its files.
     fn restart(&mut self) {
         self.act(Action::StopNode { node: NODE });
-        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Down));
+        self.until(self.world.now() + REST, |run, _| rest::nodes_are(&run.world, NodeState::Down));
         self.act(Action::StartNode { node: NODE });
-        self.until(self.world.now() + REST, |run| run.nodes_are(NodeState::Ready));
+        self.until(self.world.now() + REST, |run, _| rest::nodes_are(&run.world, NodeState::Ready));
     }
-
-    fn nodes_are(&self, state: NodeState) -> bool {
-        self.world.snapshot().nodes.iter().all(|node| node.state == state)
-    }
-
-    /// The topics that clients have made, and the ends of their partitions.
-    fn topics(&self) -> BTreeMap<String, Vec<i64>> {
-        let view = self.world.node(NODE).map(|node| node.view());
-        let topics = view.into_iter().flat_map(|view| view.topics).filter(|topic| !topic.is_internal);
-        let end = |partition: &PartitionView| partition.log.as_ref().map_or(-1, |log| log.high_watermark);
-        topics.map(|topic| (topic.name.to_string(), topic.partitions.iter().map(end).collect())).collect()
-    }
-
-    /// The groups that have members, and the topics of these.
-    fn readers(&self) -> Vec<Reader> {
-        let mut readers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for actor in self.world.snapshot().actors {
-            if let Doing::Consuming { group, topics, .. } = actor.doing {
-                readers.entry(group).or_default().extend(topics);
-            }
-        }
-        readers.into_iter().collect()
-    }
-
-    fn is_quiet(&self) -> bool {
-        let snapshot = self.world.snapshot();
-        let up = snapshot.nodes.iter().all(|node| node.state == NodeState::Ready);
-        up && snapshot.actors.iter().all(|actor| match &actor.doing {
-            Doing::Producing { unfinished, made, acknowledged, failed, .. } => {
-                *unfinished == 0 && *made == acknowledged + failed
-            }
-            Doing::Administrating { unanswered } => *unanswered == 0,
-            _ => true,
-        }) && self.checker.unanswered() == 0
-            && self.checker.counts.produced == self.to_produce
-    }
-
-    /// Whether every group's members read all partitions of their topics between them and are at the end of each.
-    fn has_no_lag(&self) -> bool {
-        let mut read: BTreeMap<(String, String, i32), Option<i64>> = BTreeMap::new();
-        for actor in self.world.snapshot().actors {
-            let Doing::Consuming { group, partitions, state, .. } = actor.doing else { continue };
-            if state != "stable" {
-                return false;
-            }
-            read.extend(partitions.into_iter().map(|at| ((group.clone(), at.topic, at.partition), at.position)));
-        }
-        let topics = self.topics();
-        self.readers().into_iter().all(|(group, wanted)| {
-            wanted.into_iter().all(|topic| {
-                let ends = topics.get(&topic).map_or(&[][..], Vec::as_slice);
-                // What a member knows of the end is as old as its last fetch.
-                (0..)
-                    .zip(ends)
-                    .all(|(partition, end)| read.get(&(group.clone(), topic.clone(), partition)) == Some(&Some(*end)))
-            })
-        })
-    }
-
-    fn state(&self) -> String {
-        let snapshot = self.world.snapshot();
-        let actors = snapshot.actors.iter().map(|actor| format!("{}: {:?}", actor.name, actor.doing));
-        let nodes = snapshot.nodes.iter().map(|node| format!("node {}: {:?}", node.id, node.state));
-        nodes.chain(actors).collect::<Vec<_>>().join("; ")
-    }
-}
-
-/// An event in a line that can be read.
-fn told(event: &Event) -> String {
-    let cause = event.cause.map_or(String::new(), |cause| format!(" after {}", cause.0));
-    let mut line = format!("{} #{}{cause} {:?}", event.at, event.id.0, event.kind);
-    if let Some((end, _)) = line.char_indices().nth(400) {
-        line.truncate(end);
-    }
-    line
 }
 
 fn shown(duration: Duration) -> String {

@@ -8,8 +8,9 @@ use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_client::Isolation;
 use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind, TransactionStep};
 
-use crate::checker::Violation;
+use crate::counts::Counts;
 use crate::records::Read;
+use crate::wire_watch::Broken;
 
 const ABORTED: &str = "42: who reads committed reads nothing that is open or was aborted";
 const WHOLE: &str = "41: a transaction is read whole or not at all";
@@ -17,8 +18,7 @@ const ONCE: &str = "39: a copy has each record of its source exactly once";
 const ORDER: &str = "28: a producer's records of a key are in its order";
 
 #[derive(Default)]
-pub struct TxnWatch {
-    violations: Vec<Violation>,
+pub(crate) struct TxnWatch {
     transactions: Vec<Transaction>,
     /// The transaction that an actor has open, or is about to end.
     current: BTreeMap<ActorId, usize>,
@@ -29,18 +29,6 @@ pub struct TxnWatch {
     /// In which transactions a record was written, by topic and value.
     written: BTreeMap<(String, Bytes), Vec<usize>>,
     keys: BTreeMap<Bytes, Bytes>,
-    pub counts: TxnCounts,
-}
-
-/// How much there was to check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TxnCounts {
-    pub committed: u64,
-    pub aborted: u64,
-    /// Producers that were fenced, or lost otherwise.
-    pub fatal: u64,
-    /// Records that were given to members that read committed.
-    pub read: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,11 +49,8 @@ enum Fate {
 }
 
 impl TxnWatch {
-    pub fn violations(&self) -> &[Violation] {
-        &self.violations
-    }
-
-    pub fn observe(&mut self, event: &Event) {
+    pub fn observe(&mut self, event: &Event, counts: &mut Counts) -> Vec<Broken> {
+        let mut broken = Vec::new();
         match &event.kind {
             EventKind::Acted(Action::AddConsumer(spec)) if spec.isolation == Isolation::ReadCommitted => {
                 self.strict.insert(spec.name.clone());
@@ -80,20 +65,22 @@ impl TxnWatch {
             EventKind::Actor { actor, event: ActorEvent::Produced { topic, values, keys, .. } } => {
                 self.produced(*actor, topic, values, keys);
             }
-            EventKind::Actor { actor, event: ActorEvent::Transaction(step) } => self.stepped(*actor, step),
+            EventKind::Actor { actor, event: ActorEvent::Transaction(step) } => {
+                self.stepped(*actor, step, counts);
+            }
             EventKind::Actor { actor, event: ActorEvent::Consumed { topic, partition, records } }
                 if self.names.get(actor).is_some_and(|name| self.strict.contains(name)) =>
             {
-                self.counts.read += records.len() as u64;
+                counts.read_committed += records.len() as u64;
                 for (offset, value) in records {
                     let value = value.clone().unwrap_or_default();
-                    if let Some(what) = self.should_not_be_read(topic, *partition, *offset, &value) {
-                        self.violations.push(Violation { at: event.at, rule: ABORTED, what });
-                    }
+                    let what = self.should_not_be_read(topic, *partition, *offset, &value);
+                    broken.extend(what.map(|what| (ABORTED, what)));
                 }
             }
             _ => {}
         }
+        broken
     }
 
     fn produced(&mut self, actor: ActorId, topic: &str, values: &[Bytes], keys: &[Option<Bytes>]) {
@@ -108,7 +95,7 @@ impl TxnWatch {
         }
     }
 
-    fn stepped(&mut self, actor: ActorId, step: &TransactionStep) {
+    fn stepped(&mut self, actor: ActorId, step: &TransactionStep, counts: &mut Counts) {
         let fate = match step {
             TransactionStep::Began => {
                 let by = self.names.get(&actor).cloned().unwrap_or_default();
@@ -117,18 +104,18 @@ impl TxnWatch {
                 return;
             }
             TransactionStep::Fatal { .. } => {
-                self.counts.fatal += 1;
+                counts.producers_lost += 1;
                 self.current.remove(&actor);
                 return;
             }
             TransactionStep::Committing => Fate::Ending,
             TransactionStep::Committed => {
-                self.counts.committed += 1;
+                counts.transactions_committed += 1;
                 Fate::Committed
             }
             TransactionStep::Aborting { .. } => return,
             TransactionStep::Aborted => {
-                self.counts.aborted += 1;
+                counts.transactions_aborted += 1;
                 Fate::Aborted
             }
             TransactionStep::Ready { .. } | TransactionStep::OffsetsSent { .. } | TransactionStep::Failed { .. } => {
@@ -152,8 +139,8 @@ impl TxnWatch {
     }
 
     /// The end: `read` is all that there is for who reads committed, with every copier at the end of its source.
-    pub fn finish(&mut self, at: shore_base::Instant, read: &Read) {
-        let mut broken: Vec<(&'static str, String)> = Vec::new();
+    pub fn finish(&self, read: &Read) -> Vec<Broken> {
+        let mut broken: Vec<Broken> = Vec::new();
         let mut times: BTreeMap<(&str, &Bytes), u64> = BTreeMap::new();
         for ((topic, partition), log) in read {
             for (offset, value) in log {
@@ -178,7 +165,7 @@ impl TxnWatch {
         }
         broken.extend(self.copies(&times));
         broken.extend(self.order(read));
-        self.violations.extend(broken.into_iter().map(|(rule, what)| Violation { at, rule, what }));
+        broken
     }
 
     /// Whether another transaction wrote records of this one too, as copiers do that try again.
@@ -187,7 +174,7 @@ impl TxnWatch {
     }
 
     /// What is read of a copy is what is read of its source, each record once.
-    fn copies(&self, times: &BTreeMap<(&str, &Bytes), u64>) -> Vec<(&'static str, String)> {
+    fn copies(&self, times: &BTreeMap<(&str, &Bytes), u64>) -> Vec<Broken> {
         let mut broken = Vec::new();
         let pairs: BTreeSet<&(String, String)> = self.copiers.values().collect();
         for (from, to) in pairs {
@@ -204,17 +191,19 @@ impl TxnWatch {
         broken
     }
 
-    fn order(&self, read: &Read) -> Vec<(&'static str, String)> {
+    /// A copier keeps the order of each key.
+    fn order(&self, read: &Read) -> Vec<Broken> {
         let mut broken = Vec::new();
-        for ((topic, partition), log) in read {
+        let copies: BTreeSet<&String> = self.copiers.values().map(|(_, to)| to).collect();
+        for ((topic, partition), log) in read.iter().filter(|((topic, _), _)| copies.contains(topic)) {
             let mut last: BTreeMap<(&str, &Bytes), u64> = BTreeMap::new();
             for (offset, value) in log {
                 let text = core::str::from_utf8(value).ok().and_then(|text| text.rsplit_once('-'));
                 let (Some((name, number)), Some(key)) = (text, self.keys.get(value)) else { continue };
                 let number = number.parse().unwrap_or(0);
                 if last.insert((name, key), number).is_some_and(|before| before >= number) {
-                    broken
-                        .push((ORDER, format!("{value:?} at {offset} of {topic}-{partition} comes after a later one")));
+                    let what = format!("{value:?} at {offset} of {topic}-{partition} comes after a later one");
+                    broken.push((ORDER, what));
                 }
             }
         }

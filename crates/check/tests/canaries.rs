@@ -77,7 +77,8 @@ impl Told {
     fn ends(&mut self, read: &[(i64, &'static str)]) {
         let log: BTreeMap<i64, Bytes> = read.iter().map(|(offset, value)| (*offset, Bytes::from(*value))).collect();
         let readers = [("g".to_owned(), BTreeSet::from(["t".to_owned()]))];
-        self.checker.finish(self.now, &Read::from([(("t".to_owned(), 0), log)]), &readers);
+        let read = Read::from([(("t".to_owned(), 0), log)]);
+        self.checker.finish(self.now, &read, &read, &readers);
     }
 
     fn look(&mut self, view: &NodeView) {

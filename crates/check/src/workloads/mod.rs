@@ -6,6 +6,7 @@
 mod groups;
 mod orders;
 mod topics;
+mod transactions;
 
 use core::ops::Range;
 use core::time::Duration;
@@ -22,10 +23,11 @@ pub(crate) struct Workload {
     pub begin: fn(&mut Plan<'_>),
 }
 
-pub(crate) const WORKLOADS: [Workload; 3] = [
+pub(crate) const WORKLOADS: [Workload; 4] = [
     Workload { name: "orders", percent: 100, begin: orders::begin },
     Workload { name: "groups", percent: 50, begin: groups::begin },
     Workload { name: "topics", percent: 50, begin: topics::begin },
+    Workload { name: "transactions", percent: 50, begin: transactions::begin },
 ];
 
 /// What is going to happen, as it is drawn.
