@@ -4,11 +4,12 @@
 use std::fmt;
 
 use core::time::Duration;
+use shore_base::collections::BTreeSet;
 use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{GroupEvent, StateName};
-use shore_sim::{Action, ActorEvent, ActorId, Event, EventKind};
+use shore_sim::{Action, ActorEvent, ActorId, Event, EventId, EventKind};
 use shore_wire::error::ErrorCode;
 
 use crate::counts::Counts;
@@ -59,6 +60,11 @@ impl Checker {
         self.records.unanswered()
     }
 
+    /// Groups in which partitions are nobody's until the next rebalance, as they would be in Apache Kafka.
+    pub fn left_to_nobody(&self) -> &BTreeSet<String> {
+        self.wire.groups.left_to_nobody()
+    }
+
     pub fn observe(&mut self, event: &Event) {
         let at = event.at;
         let broken = self.transactions.observe(event, &mut self.counts);
@@ -67,7 +73,7 @@ impl Checker {
             EventKind::Acted(action) => self.acted(action),
             EventKind::ActorAdded { actor, name } => self.records.named(*actor, name),
             EventKind::Actor { actor, event } => self.actor_event(at, *actor, event),
-            EventKind::Node { event, .. } => self.node_event(at, event),
+            EventKind::Node { event: told, .. } => self.node_event(at, event.cause, told),
             EventKind::NodeStarted { .. } => self.node.started(),
             EventKind::NodeKilled { why, .. } => {
                 self.counts.crashes += 1;
@@ -168,7 +174,7 @@ impl Checker {
         self.broken(at, broken);
     }
 
-    fn node_event(&mut self, at: Instant, event: &NodeEvent) {
+    fn node_event(&mut self, at: Instant, cause: Option<EventId>, event: &NodeEvent) {
         match event {
             NodeEvent::HighWatermarkMoved { topic, partition, from, to } => {
                 self.wire.committed_to(topic, *partition, *to);
@@ -181,9 +187,11 @@ impl Checker {
                 let broken = self.node.log_start_moved(topic, *partition, *from, *to);
                 self.broken(at, broken);
             }
-            NodeEvent::RequestReceived { conn, correlation_id, .. } => self.wire.serves(*conn, *correlation_id),
+            NodeEvent::RequestReceived { conn, correlation_id, .. } => {
+                self.wire.serves(*conn, *correlation_id, cause);
+            }
             NodeEvent::Appended { topic, partition, last_offset, .. } => {
-                self.wire.appended(topic, *partition, *last_offset);
+                self.wire.appended(topic, *partition, *last_offset, cause);
             }
             NodeEvent::TopicCreated { topic, id, .. } => {
                 self.topic_is_gone(topic);

@@ -28,6 +28,10 @@ pub(crate) struct GroupWatch {
     offsets: BTreeMap<Spot, Offset>,
     /// Generations of cooperative groups in which something changes hands, and since when.
     settling: BTreeMap<String, (i32, Instant)>,
+    /// Groups one of whose static members was replaced in the present generation.
+    replaced: BTreeSet<String>,
+    /// Those of them in which something is nobody's.
+    left_to_nobody: BTreeSet<String>,
 }
 
 /// When a member was heard of.
@@ -65,6 +69,8 @@ impl Default for GroupWatch {
             partitions: BTreeMap::new(),
             offsets: BTreeMap::new(),
             settling: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            left_to_nobody: BTreeSet::new(),
         }
     }
 }
@@ -128,6 +134,11 @@ impl GroupWatch {
             // Or back again, where the store did not take it: its session begins anew.
             GroupEvent::MemberReplaced { group, new, .. } => {
                 self.heard(at, group, new);
+                self.replaced.insert(group.to_string());
+                Vec::new()
+            }
+            GroupEvent::GenerationStarted { group, .. } => {
+                self.replaced.remove(&**group);
                 Vec::new()
             }
             _ => Vec::new(),
@@ -197,6 +208,13 @@ impl GroupWatch {
         })
     }
 
+    /// Groups in which something is nobody's until the next rebalance: a cooperative member gave it back, and was
+    /// replaced by another with its instance id before it joined again. The coordinator gives the other the same share
+    /// without a rebalance, and nothing to give back is no reason for it to join again. So it is in Apache Kafka 4.3.1.
+    pub fn left_to_nobody(&self) -> &BTreeSet<String> {
+        &self.left_to_nobody
+    }
+
     /// 32: who is in the group has everything between them, nobody has what another has, and the shares are
     /// even where the assignor says so.
     fn assigned(&mut self, now: Instant, group: &GroupView, topics: &Topics) -> Vec<Broken> {
@@ -234,10 +252,15 @@ impl GroupWatch {
         // What changes hands between cooperative members is nobody's until it was given back.
         let settles = group.protocol.as_deref() == Some("cooperative-sticky") && !unsettled.is_empty();
         let known = self.settling.remove(&*group.group).filter(|(generation, _)| *generation == group.generation);
+        self.left_to_nobody.remove(&*group.group);
         if settles {
             let (generation, since) = known.unwrap_or((group.generation, now));
             self.settling.insert(group.group.to_string(), (generation, since));
             if now.since(since) < TIME_TO_SETTLE {
+                return broken;
+            }
+            if self.replaced.contains(&*group.group) {
+                self.left_to_nobody.insert(group.group.to_string());
                 return broken;
             }
         }

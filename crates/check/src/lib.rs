@@ -15,6 +15,10 @@
 //! last record of a key), 49 (nothing from before a log's start), 54 (replay), 55 (rest). What is promised of a topic is
 //! promised under its id: a name may be given again.
 //!
+//! 32 does not bind a cooperative group one of whose static members was replaced in the present generation: what the
+//! former self gave back is nobody's until the next rebalance, with Apache Kafka 4.3.1 and its consumers too
+//! (`tests/cooperative.rs` shows it). A run that is left so when all has healed has one more member join.
+//!
 //! Of 18 a session's partitions that a request does not name are not looked at, of 24 the refusal of requests with an
 //! old epoch: those travel within the node, and its own tests see to them. They wait for what they are about:
 //! 33 (cooperative members), 40 and 43 to 45 (what coordinators and logs do for transactions), 50 to 53 (quotas, ACLs,

@@ -83,6 +83,13 @@ impl Owners {
         self.plan(world, Duration::from_millis(1_000), Action::AddConsumer(spec));
     }
 
+    /// One more member joins a group, so that all is shared out anew.
+    pub fn join(&mut self, world: &mut World, group: &str) {
+        let Some(spec) = self.members.values().find(|spec| spec.group == group).cloned() else { return };
+        let spec = ConsumerSpec { name: format!("{group}-newcomer"), instance_id: None, ..spec };
+        self.plan(world, Duration::ZERO, Action::AddConsumer(spec));
+    }
+
     fn plan(&mut self, world: &mut World, after: Duration, action: Action) {
         let at = world.now() + after;
         self.busy_until = self.busy_until.max(at);

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use core::time::Duration;
-use shore_base::collections::BTreeMap;
+use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, NodeId, Random, Uuid};
 use shore_broker::{Durability, NodeConfig, NodeView};
 use shore_sim::snapshot::NodeState;
@@ -290,7 +290,15 @@ impl Run {
         self.act(Action::CrashInCalls { node: NODE, calls: u64::MAX / 2, power: false });
         self.act(Action::HealDisk { node: NODE });
         let end = self.world.now() + REST;
-        let rested = self.until(end, Self::is_at_rest);
+        let mut joined: BTreeSet<String> = BTreeSet::new();
+        let rested = loop {
+            let stuck =
+                |run: &Self| run.checker.left_to_nobody().iter().find(|group| !joined.contains(*group)).cloned();
+            let rested = self.until(end, |run, view| stuck(run).is_some() || run.is_at_rest(view));
+            let Some(group) = stuck(self) else { break rested };
+            self.owners.join(&mut self.world, &group);
+            joined.insert(group);
+        };
         if !self.checker.violations().is_empty() {
             return Ok(Vec::new());
         }

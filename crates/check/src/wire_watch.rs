@@ -5,6 +5,7 @@ use core::time::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Uuid};
 use shore_broker::view::TopicView;
+use shore_sim::EventId;
 use shore_wire::api::ApiKey;
 use shore_wire::batch::{BatchView, batches};
 use shore_wire::error::ErrorCode;
@@ -51,8 +52,9 @@ pub(crate) struct WireWatch {
     /// Where each log was seen to begin and to end.
     log_starts: BTreeMap<Place, i64>,
     log_ends: BTreeMap<Place, i64>,
-    /// The request that the node serves, and what requests have appended: the log end after it.
-    serving: Option<(ConnId, i32)>,
+    /// The request that the node serves and the event by which it came, and what requests have appended: the log end
+    /// after it. One that waits is served under another event, and is not known any more.
+    serving: Option<(ConnId, i32, Option<EventId>)>,
     appended: BTreeMap<(ConnId, i32), BTreeMap<Place, i64>>,
     pub groups: GroupWatch,
     /// Produce answers that said KAFKA_STORAGE_ERROR, by partition.
@@ -101,6 +103,8 @@ enum What {
     Produce {
         values: BTreeMap<Place, Vec<Bytes>>,
         acks: i16,
+        /// It waits until its partitions are in the transaction.
+        waits: bool,
     },
     Other,
 }
@@ -280,16 +284,16 @@ impl WireWatch {
     }
 
     /// The node takes up a request: what it appends now belongs to it.
-    pub fn serves(&mut self, conn: ConnId, correlation_id: i32) {
-        self.serving = Some((conn, correlation_id));
+    pub fn serves(&mut self, conn: ConnId, correlation_id: i32, cause: Option<EventId>) {
+        self.serving = Some((conn, correlation_id, cause));
     }
 
-    pub fn appended(&mut self, topic: &str, partition: i32, last_offset: i64) {
+    pub fn appended(&mut self, topic: &str, partition: i32, last_offset: i64, cause: Option<EventId>) {
         let (place, end) = ((topic.to_owned(), partition), last_offset + 1);
         let before = self.log_ends.entry(place.clone()).or_default();
         *before = end.max(*before);
-        if let Some(request) = self.serving {
-            self.appended.entry(request).or_default().insert(place, end);
+        if let Some((conn, id, _)) = self.serving.filter(|(.., came)| *came == cause) {
+            self.appended.entry((conn, id)).or_default().insert(place, end);
         }
     }
 
@@ -306,17 +310,19 @@ impl WireWatch {
     fn produce_asked(&mut self, body: Bytes, version: i16) -> What {
         let Ok(request) = decode_request::<ProduceRequest>(body, version) else { return What::Other };
         let mut values = BTreeMap::new();
+        let mut waits = false;
         for topic in request.topic_data {
             let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
             for data in topic.partition_data {
                 let Ok(batch) = BatchView::parse(data.records.as_deref().unwrap_or_default()) else { continue };
                 if batch.is_transactional() {
                     self.topics.has_markers(&name);
+                    waits = true;
                 }
                 values.insert((name.clone(), data.index), values_of(&batch));
             }
         }
-        What::Produce { values, acks: request.acks }
+        What::Produce { values, acks: request.acks, waits }
     }
 
     /// A topic's name; later versions have its id alone.
@@ -449,8 +455,12 @@ impl WireWatch {
                 Ok((_, response)) => self.records_deleted(response),
                 Err(_) => unreadable(),
             },
-            (_, What::Produce { values, acks }) => match decode_response::<ProduceResponse>(frame, version) {
-                Ok((_, response)) => self.produced(&values, acks, &appended, response),
+            (_, What::Produce { values, acks, waits }) => match decode_response::<ProduceResponse>(frame, version) {
+                Ok((_, response)) => {
+                    let mut broken = if waits { Vec::new() } else { self.refusals(&appended, &response) };
+                    broken.extend(self.produced(&values, acks, response));
+                    broken
+                }
                 Err(_) => unreadable(),
             },
             (_, What::Join { group, session, rebalance }) => {
@@ -515,13 +525,7 @@ impl WireWatch {
         vec![("29: producer ids are given once", format!("{} was given twice", response.producer_id))]
     }
 
-    fn produced(
-        &mut self,
-        values: &BTreeMap<Place, Vec<Bytes>>,
-        acks: i16,
-        appended: &BTreeMap<Place, i64>,
-        response: ProduceResponse,
-    ) -> Vec<Broken> {
+    fn produced(&mut self, values: &BTreeMap<Place, Vec<Bytes>>, acks: i16, response: ProduceResponse) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.responses {
             let id = self.topic_id(topic.name.as_str(), topic.topic_id.to_bytes());
@@ -531,7 +535,6 @@ impl WireWatch {
             for answer in topic.partition_responses {
                 let place = (name.clone(), answer.index);
                 self.storage_errors += u64::from(answer.error_code == ErrorCode::KafkaStorageError.code());
-                broken.extend(self.refused(&place, answer.error_code, appended.get(&place).copied()));
                 // A duplicate that is no longer remembered has no offset.
                 if acks == 0 || answer.error_code != 0 || answer.base_offset < 0 {
                     continue;
@@ -585,6 +588,18 @@ impl WireWatch {
             let name = self.topics.name(*id).filter(|name| self.topics.id(name) == Some(*id))?;
             Some(((name.to_owned(), *partition), promised))
         })
+    }
+
+    fn refusals(&self, appended: &BTreeMap<Place, i64>, response: &ProduceResponse) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        for topic in &response.responses {
+            let name = self.topic_name(topic.name.as_str(), topic.topic_id.to_bytes());
+            for answer in &topic.partition_responses {
+                let place = (name.clone(), answer.index);
+                broken.extend(self.refused(&place, answer.error_code, appended.get(&place).copied()));
+            }
+        }
+        broken
     }
 
     /// 11: an error says whether the records are there.

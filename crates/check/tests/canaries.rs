@@ -549,6 +549,38 @@ fn rule_32_everything_is_assigned_once_and_evenly() {
     }
 }
 
+#[test]
+fn rule_32_what_changes_hands_between_cooperative_members_is_nobodys_for_a_while() {
+    let replaced =
+        || GroupEvent::MemberReplaced { group: "g".into(), instance: "i".into(), old: "a".into(), new: "b".into() };
+    let started =
+        || GroupEvent::GenerationStarted { group: "g".into(), generation: 3, protocol: None, leader: None, members: 1 };
+    type Case<'a> = (u64, &'a [GroupEvent], &'a [&'a str], bool);
+    let cases: [Case<'_>; 4] = [
+        (59, &[], &[], false),
+        (61, &[], &["32"], false),
+        // Who gave it back was replaced before it could join again.
+        (61, &[started(), replaced()], &[], true),
+        (61, &[replaced(), started()], &["32"], false),
+    ];
+    for (seconds, events, expected, left) in cases {
+        let mut told = Told::default();
+        told.look(&group(StateName::Stable, "range", &[("a", &[0, 1, 2, 3])]));
+        for event in events {
+            told.node(NodeEvent::Group(event.clone()));
+        }
+        for _ in 0..2 {
+            let mut node = group(StateName::Stable, "cooperative-sticky", &[("b", &[0, 1, 2])]);
+            // It is heard of.
+            node.groups[0].members[0].awaits_sync = true;
+            told.look(&node);
+            told.pass(seconds);
+        }
+        assert_eq!(told.broken(), expected, "after {seconds} s, {events:?}");
+        assert_eq!(!told.checker.left_to_nobody().is_empty(), left);
+    }
+}
+
 /// A member `m` of `g` with a session of 10 s that may take 30 s to rejoin.
 fn joins(told: &mut Told) {
     told.asks(

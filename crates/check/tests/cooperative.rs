@@ -4,6 +4,7 @@
 
 mod acting;
 
+use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
 use shore_client::Assignor;
 use shore_sim::{Action, ActorEvent, ConsumerSpec, Event, EventKind, Generator, ProducerSpec};
@@ -92,7 +93,7 @@ fn what_a_member_was_cast_out_with_is_lost() {
     let mut run = Run::start();
     run.join("one", &COOPERATIVE);
     run.join("two", &COOPERATIVE);
-    let node = shore_base::NodeId(1);
+    let node = NodeId(1);
     run.act(Action::CutLink { actor: "one".into(), node });
     run.pass(60);
     run.act(Action::HealLink { actor: "one".into(), node });
@@ -100,4 +101,36 @@ fn what_a_member_was_cast_out_with_is_lost() {
     let told = run.told("one");
     assert_eq!(told[4..5], ["lost 0 1 2"], "{told:?}");
     assert!(told.last().is_some_and(|last| last.split(' ').count() == 4), "it has three again: {told:?}");
+}
+
+/// As two consumers of Apache Kafka 4.3.1 do on a broker of 4.3.1: the coordinator gives who comes back its predecessor's
+/// share without a rebalance, and who has nothing to give back has no reason to join again.
+#[test]
+fn what_a_static_member_gave_back_before_it_was_replaced_is_nobodys_until_the_next_rebalance() {
+    let mut run = Run::start();
+    let fixed = |name: &str| {
+        let instance_id = Some(format!("instance-{name}"));
+        let assignors = COOPERATIVE.to_vec();
+        Action::AddConsumer(ConsumerSpec { instance_id, assignors, ..ConsumerSpec::new(name, "readers", "t") })
+    };
+    run.act(fixed("one"));
+    run.pass(15);
+    run.act(fixed("two"));
+    let is_revoked = |event: &Event| matches!(event.kind, EventKind::Actor { event: ActorEvent::Revoked { .. }, .. });
+    while !run.events.iter().any(is_revoked) {
+        run.step();
+    }
+    // Its wish to join again is lost with it.
+    run.act(Action::DropConnections { actor: "one".into(), node: NodeId(1), answers: 0 });
+    run.act(Action::Vanish { actor: "one".into() });
+    run.pass(1);
+    run.act(fixed("one"));
+    run.pass(100);
+    let shares = |run: &Run| -> Vec<usize> {
+        let groups = run.world.node(NodeId(1)).expect("it is up").view().groups;
+        groups[0].members.iter().map(|member| member.assignment.len()).collect()
+    };
+    assert_eq!(shares(&run).into_iter().sum::<usize>(), 3, "{:?}", shares(&run));
+    run.join("three", &COOPERATIVE);
+    assert_eq!(shares(&run), [2, 2, 2]);
 }

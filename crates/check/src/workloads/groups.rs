@@ -2,7 +2,7 @@
 //! group that is left for good.
 
 use core::time::Duration;
-use shore_client::{Acks, Assignor};
+use shore_client::Acks;
 use shore_sim::{Action, ConsumerSpec};
 
 use super::Plan;
@@ -27,9 +27,7 @@ pub(super) fn begin(plan: &mut Plan<'_>) {
 
 /// They come back under their instance ids, in time or after their session.
 fn static_members(plan: &mut Plan<'_>) {
-    // Not cooperatively: a member that gave something back, and is replaced before it has joined again, comes back
-    // without a rebalance, and what it gave back is nobody's.
-    let assignor = plan.one_of(&[Assignor::Range, Assignor::RoundRobin, Assignor::Sticky]);
+    let assignor = plan.assignor();
     for name in ["fixed-a", "fixed-b", "fixed-c"] {
         let spec = plan.member(name, "fixed", TOPIC, assignor);
         let spec = ConsumerSpec { instance_id: Some(format!("instance-{name}")), ..spec };

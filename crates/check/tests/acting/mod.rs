@@ -28,13 +28,18 @@ impl Run {
     pub fn pass(&mut self, seconds: u64) {
         let end = self.world.now() + Duration::from_secs(seconds);
         while self.world.next_due().is_some_and(|(due, _)| due <= end) {
-            self.world.step();
-            for event in self.world.events() {
-                self.checker.observe(&event);
-                self.events.push(event);
-            }
-            while self.world.poll().is_some() {}
+            self.step();
         }
         assert_eq!(self.checker.violations(), []);
+    }
+
+    /// Lets the next thing happen.
+    pub fn step(&mut self) {
+        self.world.step();
+        for event in self.world.events() {
+            self.checker.observe(&event);
+            self.events.push(event);
+        }
+        while self.world.poll().is_some() {}
     }
 }
