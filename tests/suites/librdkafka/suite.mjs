@@ -62,10 +62,11 @@ export function verdict(test, { code, signal, out }) {
   const text = out.replace(/\x1b\[\d+m/g, '')
   if (code === 0) {
     if (/Test \w+ PASSED/.test(text) && (!test.part || /\[ \w+:\d+.*\]/.test(text))) {
-      const skipped = test.part && text.match(/: SKIP: (.*)/)
-      return skipped ? { verdict: 'skipped', why: skipped[1].trim() } : { verdict: 'passes' }
+      const skipped = test.part && text.match(/: SKIP: (.*?)(?: \])?$/m)
+      return skipped ? { verdict: 'skipped', why: skipped[1] } : { verdict: 'passes' }
     }
-    const reasons = [...text.matchAll(/SKIPPING TEST: (.*)/g)].map(([, why]) => why.trim()).filter(why => !why.startsWith('Filtered'))
+    // The next line of the log may follow without a line's end.
+    const reasons = [...text.matchAll(/SKIPPING TEST: (.*?) *(?:\[\w+ +\/|$)/gm)].map(([, why]) => why).filter(why => !why.startsWith('Filtered'))
     return { verdict: 'skipped', why: reasons[0] ?? 'does nothing here' }
   }
   const failed = text.match(/^### Test .* failed at .*\/(\S+:\d+).*\n(.*)/m)
