@@ -19,5 +19,5 @@ mod transcript;
 pub mod txn;
 pub mod view;
 
-pub use node::{Durability, Input, Node, NodeConfig, Output, Role};
+pub use node::{Durability, Input, Node, NodeConfig, Output, Role, check_static_configs};
 pub use view::NodeView;

@@ -42,27 +42,38 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Its static configs, and those that say what a node is whatever is given.
+    /// Its static configs, and those that say what a node is whether they are given or not.
     fn server_properties(&self) -> BTreeMap<String, String> {
-        let id = self.node_id.0.to_string();
         let host = if self.advertised_host.contains(':') {
             format!("[{}]", self.advertised_host)
         } else {
             self.advertised_host.clone()
         };
         let mut properties = self.static_configs.clone();
+        if !properties.contains_key("broker.id") {
+            properties.entry("node.id".to_owned()).or_insert_with(|| self.node_id.0.to_string());
+        }
         for (name, value) in [
             ("advertised.listeners", format!("PLAINTEXT://{host}:{}", self.advertised_port)),
-            ("broker.id", id.clone()),
             ("controller.listener.names", "CONTROLLER".to_owned()),
-            ("node.id", id),
             ("process.roles", "broker,controller".to_owned()),
         ] {
-            properties.insert(name.to_owned(), value);
+            properties.entry(name.to_owned()).or_insert(value);
         }
         properties
     }
 }
+
+/// Whether a node would start with these static configs, whoever it is; if not, why.
+pub fn check_static_configs(configs: &BTreeMap<String, String>) -> Result<(), String> {
+    match OF_HOSTS.iter().find(|name| configs.contains_key(**name)) {
+        Some(name) => Err(format!("{name} is not a config here: where a node listens and stores is its host's to say")),
+        None => Settings::new(configs.clone()).map(drop),
+    }
+}
+
+/// The configs of Kafka that a host has options for.
+const OF_HOSTS: [&str; 5] = ["advertised.listeners", "listeners", "log.dir", "log.dirs", "metadata.log.dir"];
 
 /// What an acknowledgement and the high watermark wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,7 +213,12 @@ impl Store {
 impl Node {
     /// A node that begins to read its files. Refuses a config that Kafka would not start with.
     pub fn try_new(config: NodeConfig, now: Instant, wall_offset: Wall) -> Result<Self, String> {
+        check_static_configs(&config.static_configs)?;
         let settings = Arc::new(Settings::new(config.server_properties())?);
+        let (id, given) = (config.node_id, settings.int("node.id"));
+        if given != id.0 {
+            return Err(format!("node.id cannot be {given}: this node's id is {id}"));
+        }
         let config = Arc::new(config);
         let mut node = Self {
             phase: Phase::Booting(Box::new(Boot::new(config.clone()))),

@@ -50,19 +50,44 @@ impl Directory {
         &self.path
     }
 
-    /// Whose files are in here; a new directory belongs to the cluster `fresh`.
-    pub fn owner(&self, fresh: Uuid) -> Result<Owner, Failure> {
+    /// Whose files are in here; a new directory belongs to the cluster `fresh`, and to the node that is `wanted`.
+    /// Refuses to give the files of one node to another.
+    pub fn owner(&self, fresh: Uuid, wanted: Option<NodeId>) -> Result<Owner, Failure> {
         let properties = self.path.join("meta.properties");
-        match fs::read_to_string(&properties) {
-            Ok(text) => self.apache_kafka(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Owner {
-                node_id: NODE,
-                cluster_id: self.cluster_id(fresh)?,
-                root: self.path.clone(),
-                directory: "n1/d0".into(),
-            }),
-            Err(error) => Err(unusable(&properties, &error)),
+        let owner = match fs::read_to_string(&properties) {
+            Ok(text) => self.apache_kafka(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let node_id = self.stored_node()?.or(wanted).unwrap_or(NODE);
+                Owner {
+                    node_id,
+                    cluster_id: self.cluster_id(fresh)?,
+                    root: self.path.clone(),
+                    directory: node_directory(node_id),
+                }
+            }
+            Err(error) => return Err(unusable(&properties, &error)),
+        };
+        match wanted.filter(|&wanted| wanted != owner.node_id) {
+            Some(wanted) => Err(Failure::Directory(format!(
+                "Stored node id {} doesn't match previous node id {wanted} in {}",
+                owner.node_id,
+                self.path.display()
+            ))),
+            None => Ok(owner),
         }
+    }
+
+    /// The node whose folder is in here.
+    fn stored_node(&self) -> Result<Option<NodeId>, Failure> {
+        let unusable = |error: io::Error| unusable(&self.path, &error);
+        for entry in fs::read_dir(&self.path).map_err(unusable)? {
+            let name = entry.map_err(unusable)?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix('n')?.parse().ok());
+            if let Some(id) = id.filter(|id| self.path.join(node_directory(NodeId(*id)).as_str()).is_dir()) {
+                return Ok(Some(NodeId(id)));
+            }
+        }
+        Ok(None)
     }
 
     /// A log directory of Apache Kafka is what `n1/d0` is to us. Its `meta.properties` says whose it is.
@@ -112,6 +137,11 @@ impl Directory {
             Err(error) => Err(unusable(&file, &error)),
         }
     }
+}
+
+/// Where a node's files are below what it stores in.
+pub fn node_directory(node: NodeId) -> FileName {
+    FileName::new(format!("n{node}/d0"))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use mio::Poll;
 use shore_base::{Instant, NodeId, Random, Uuid};
-use shore_broker::{Node, NodeConfig};
+use shore_broker::{Node, NodeConfig, check_static_configs};
 use shore_sim::{Disk, World};
 
 use crate::args::Serve;
-use crate::directory::Directory;
+use crate::directory::{Directory, node_directory};
 use crate::host::{Ground, Host, Limits};
 use crate::store::Store;
 use crate::topics::TopicMaker;
 use crate::{clock, listener, say, supervisor};
 
-/// Who the node is, where its directory does not say otherwise.
+/// Who the node is, where neither its configs nor its directory say.
 pub const NODE: NodeId = NodeId(1);
 
 /// What one node needs that Kafka's defaults, made for several, do not give; and the bounds of a host
@@ -35,6 +35,15 @@ pub const CONFIGS: [(&str, &str); 9] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("transaction.state.log.min.isr", "1"),
     ("transaction.state.log.replication.factor", "1"),
+];
+
+/// The configs that are options of their own.
+const OPTIONS: [(&str, &str); 5] = [
+    ("advertised.listeners", "--advertise"),
+    ("listeners", "--port and --listen"),
+    ("log.dir", "--data"),
+    ("log.dirs", "--data"),
+    ("metadata.log.dir", "--data"),
 ];
 
 /// Why nothing is served.
@@ -73,7 +82,19 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
         let segment = (serve.memory_ceiling / 64).clamp(1 << 20, 64 << 20);
         configs.insert("log.segment.bytes".to_owned(), segment.to_string());
     }
+    if let Some(largest) =
+        serve.configs.get("socket.request.max.bytes").and_then(|text| text.trim().parse::<i64>().ok())
+    {
+        // Room for one request at least, as Kafka demands.
+        let queued = configs.entry("queued.max.request.bytes".to_owned()).or_default();
+        *queued = queued.parse().unwrap_or(0).max(largest).to_string();
+    }
     configs.extend(serve.configs.clone());
+    if let Some(name) = OPTIONS.iter().find(|(config, _)| configs.contains_key(*config)) {
+        return Err(Failure::Usage(format!("--config {} is not taken: {} says it", name.0, name.1)));
+    }
+    check_static_configs(&configs).map_err(Failure::Usage)?;
+    let wanted = node_id(&serve.configs);
     let limits = limits(&configs).map_err(Failure::Usage)?;
     // Sockets are files, and the usual limit is lower than the number of connections that is allowed.
     let _ = rlimit::increase_nofile_limit(limits.max_connections as u64 + 1_000);
@@ -81,7 +102,7 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
     let directory = serve.data.as_deref().map(Directory::open).transpose()?;
     let seed = entropy();
     let fresh = Uuid::random(&mut Random::stream(seed, "cluster id"));
-    let owner = directory.as_ref().map(|directory| directory.owner(fresh)).transpose()?;
+    let owner = directory.as_ref().map(|directory| directory.owner(fresh, wanted)).transpose()?;
     let listeners = listener::listen(&serve.listen, serve.port).map_err(Failure::Listen)?;
     let port = listeners[0].local_addr().map_err(|error| Failure::Listen(error.to_string()))?.port();
     let fault = |error: std::io::Error| Failure::Fault(error.to_string());
@@ -93,8 +114,10 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
             .map_err(|error| Failure::Directory(format!("cannot use {}: {error}", owner.root.display())))?,
         None => Store::memory(),
     };
-    let (node_id, cluster_id, files) =
-        owner.map_or((NODE, fresh, "n1/d0".into()), |owner| (owner.node_id, owner.cluster_id, owner.directory));
+    let (node_id, cluster_id, files) = match owner {
+        Some(owner) => (owner.node_id, owner.cluster_id, owner.directory),
+        None => (wanted.unwrap_or(NODE), fresh, node_directory(wanted.unwrap_or(NODE))),
+    };
     let mut ground = Ground::new(poll, listeners, store, stop, limits).map_err(fault)?;
 
     if let Some(open) = serve.listen.iter().find(|address| !address.is_loopback()) {
@@ -149,22 +172,26 @@ pub fn run_node(
     })
 }
 
+/// The node's id, if the configs, which were checked, say it.
+fn node_id(configs: &BTreeMap<String, String>) -> Option<NodeId> {
+    let given = configs.get("node.id").or_else(|| configs.get("broker.id"))?;
+    given.trim().parse().ok().map(NodeId)
+}
+
+/// What the configs, which were checked, allow clients.
 fn limits(configs: &BTreeMap<String, String>) -> Result<Limits, String> {
-    let number = |key: &str, default: i64| match configs.get(key) {
-        Some(text) => text.trim().parse::<i64>().map_err(|_| format!("--config {key} is a number, not `{text}`")),
-        None => Ok(default),
+    let number = |key: &str, default: i64| {
+        configs.get(key).map_or(default, |text| text.trim().parse().expect("it was checked to be a number"))
     };
-    let positive = |key: &str, default: i64| match number(key, default)? {
-        value if value > 0 => Ok(value as usize),
-        value => Err(format!("--config {key} is at least 1, not {value}")),
-    };
-    let max_idle = number("connections.max.idle.ms", 600_000)?;
-    let max_queued = number("queued.max.request.bytes", -1)?;
+    let max_connections = number("max.connections", i64::from(i32::MAX));
+    if max_connections == 0 {
+        return Err("--config max.connections is at least 1, not 0".to_owned());
+    }
     Ok(Limits {
-        max_request_bytes: positive("socket.request.max.bytes", 100 << 20)?,
-        max_connections: positive("max.connections", i64::from(i32::MAX))?,
-        max_idle: u64::try_from(max_idle).ok().map(Duration::from_millis),
-        max_queued_bytes: usize::try_from(max_queued).unwrap_or(usize::MAX),
+        max_request_bytes: number("socket.request.max.bytes", 100 << 20) as usize,
+        max_connections: max_connections as usize,
+        max_idle: u64::try_from(number("connections.max.idle.ms", 600_000)).ok().map(Duration::from_millis),
+        max_queued_bytes: usize::try_from(number("queued.max.request.bytes", -1)).unwrap_or(usize::MAX),
     })
 }
 

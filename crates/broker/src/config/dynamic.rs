@@ -1,39 +1,7 @@
 //! What a broker may be given while it runs. All texts are Kafka's, oddities included.
 
-use super::Check::{self, AtLeast, OneOf};
-use super::{BrokerConfig, ConfigMap, Dynamic, Settings, TOPIC_CONFIGS, broker_config, check_kind, check_value};
-use super::{THROTTLES, topic_config, topic_value};
-
-/// Which values are allowed of the dynamic configs that are no topic's.
-const CHECKS: &[(&str, Check)] = &[
-    ("background.threads", AtLeast(1)),
-    ("group.consumer.assignment.interval.ms", AtLeast(0)),
-    ("group.coordinator.cached.buffer.max.bytes", AtLeast(512 * 1024)),
-    ("group.share.assignment.interval.ms", AtLeast(0)),
-    ("group.streams.assignment.interval.ms", AtLeast(0)),
-    ("log.cleaner.backoff.ms", AtLeast(0)),
-    ("log.cleaner.io.buffer.size", AtLeast(0)),
-    ("log.cleaner.threads", AtLeast(0)),
-    ("max.connection.creation.rate", AtLeast(0)),
-    ("max.connections", AtLeast(0)),
-    ("max.connections.per.ip", AtLeast(0)),
-    ("num.io.threads", AtLeast(1)),
-    ("num.network.threads", AtLeast(1)),
-    ("num.recovery.threads.per.data.dir", AtLeast(1)),
-    ("num.replica.fetchers", AtLeast(1)),
-    ("producer.id.expiration.ms", AtLeast(1)),
-    ("remote.fetch.max.wait.ms", AtLeast(1)),
-    ("remote.list.offsets.request.timeout.ms", AtLeast(1)),
-    ("remote.log.index.file.cache.total.size.bytes", AtLeast(1)),
-    ("remote.log.manager.copier.thread.pool.size", AtLeast(1)),
-    ("remote.log.manager.copy.max.bytes.per.second", AtLeast(1)),
-    ("remote.log.manager.expiration.thread.pool.size", AtLeast(1)),
-    ("remote.log.manager.fetch.max.bytes.per.second", AtLeast(1)),
-    ("remote.log.manager.follower.thread.pool.size", AtLeast(1)),
-    ("remote.log.reader.threads", AtLeast(1)),
-    ("share.coordinator.cached.buffer.max.bytes", AtLeast(512 * 1024)),
-    ("ssl.client.auth", OneOf(&["required", "requested", "none"])),
-];
+use super::{BrokerConfig, ConfigMap, Dynamic, Settings, THROTTLES};
+use super::{bounds, broker_config, topic_config, topic_value};
 
 /// Pools of threads, which become at most twice as large at a time, and at least half.
 const POOLS: &[&str] = &[
@@ -47,9 +15,6 @@ const POOLS: &[&str] = &[
     "remote.log.manager.follower.thread.pool.size",
     "remote.log.reader.threads",
 ];
-
-/// The least room for the keys of a thread that compacts.
-const DEDUPE_BYTES: i64 = 1 << 20;
 
 /// Whether a broker may be given these dynamic configs, each for itself; `of_one` are those of one broker, not of all.
 pub(crate) fn check_dynamic(configs: &ConfigMap, of_one: bool) -> Result<(), String> {
@@ -68,17 +33,9 @@ pub(crate) fn check_dynamic(configs: &ConfigMap, of_one: bool) -> Result<(), Str
         return refuse(why, of_listeners);
     }
     for (name, value) in configs {
-        if let Some(throttle) = THROTTLES.iter().find(|config| config.name == name) {
-            check_kind(throttle.kind, name, value)?;
-            check_value(&AtLeast(0), name, value)?;
-        }
-        let Some(config) = broker_config(name) else { continue };
-        check_kind(config.kind, name, value)?;
-        // Topics fall back to it, and it has to be what a topic's may be.
-        let of_topics = TOPIC_CONFIGS.iter().find(|config| config.synonym == Some(name));
-        let own = || CHECKS.iter().find(|(known, _)| known == name).map(|(_, check)| check);
-        if let Some(check) = of_topics.map(|config| &config.check).or_else(own) {
-            check_value(check, name, value)?;
+        let throttle = || THROTTLES.iter().find(|config| config.name == name);
+        if let Some(config) = broker_config(name).or_else(throttle) {
+            bounds::check_one(config, value)?;
         }
     }
     let of_brokers = named(&|name, config| config.is_some() && is_of_one_broker(name));
@@ -100,66 +57,16 @@ fn is_of_one_listener(name: &str) -> bool {
 
 /// Whether a broker that runs with the settings `current` may go over to `new`, whose dynamic configs are `dynamic`.
 pub(crate) fn check_together(current: &Settings, new: &Settings, dynamic: Dynamic) -> Result<(), String> {
-    check_required(new)?;
+    bounds::check_all(new)?;
+    if !bounds::REST {
+        return Ok(());
+    }
     check_changes(current, new, dynamic)
         .map_err(|why| format!("Invalid value org.apache.kafka.common.config.ConfigException: {why} for configuration Invalid dynamic configuration"))
 }
 
-/// What no broker starts with either.
-fn check_required(new: &Settings) -> Result<(), String> {
-    let below = |name: &str, least: i64| new.text(name).is_some_and(|_| new.long(name) < least);
-    let failed = |why: &str| Err(format!("requirement failed: {why}"));
-    if below("log.roll.ms", 1) {
-        return failed("log.roll.ms must be greater than or equal to 1");
-    }
-    if below("log.roll.jitter.ms", 0) {
-        return failed("log.roll.jitter.ms must be greater than or equal to 0");
-    }
-    if new.text("log.retention.ms").is_some_and(|_| new.long("log.retention.ms") == 0) {
-        return failed("log.retention.ms must be unlimited (-1) or, greater than or equal to 1");
-    }
-    let Some(room) = new.long("log.cleaner.dedupe.buffer.size").checked_div(new.long("log.cleaner.threads")) else {
-        return Err("/ by zero".to_owned());
-    };
-    if room <= DEDUPE_BYTES {
-        return failed("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.");
-    }
-    check_overrides(new.text("max.connections.per.ip.overrides").unwrap_or_default())?;
-    if new.long("max.connections.per.ip") == 0 && new.text("max.connections.per.ip.overrides") == Some("") {
-        return failed(
-            "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.",
-        );
-    }
-    for kind in ["consumer", "share", "streams"] {
-        let name = format!("group.{kind}.assignment.interval.ms");
-        let (least, most) =
-            (format!("group.{kind}.min.assignment.interval.ms"), format!("group.{kind}.max.assignment.interval.ms"));
-        if new.long(&name) < new.long(&least) {
-            return Err(format!("{name} must be greater than or equal to {least}"));
-        }
-        if new.long(&name) > new.long(&most) {
-            return Err(format!("{name} must be less than or equal to {most}"));
-        }
-    }
-    Ok(())
-}
-
-/// `[host]:[count]` pairs.
-fn check_overrides(text: &str) -> Result<(), String> {
-    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let Some((_, count)) = pair.rsplit_once(':') else {
-            let property = "max.connections.per.ip.overrides";
-            let why = format!("begin 0, end -1, length {}", pair.len());
-            return Err(format!("Error parsing configuration property '{property}': {why}"));
-        };
-        if count.parse::<i32>().is_err() {
-            return Err(format!("For input string: \"{count}\""));
-        }
-    }
-    Ok(())
-}
-
-/// What depends on what was before, or only concerns a broker that runs.
+/// What depends on what was before, or only concerns a broker that runs: threads, connections and tiers, on which
+/// nothing here acts.
 fn check_changes(current: &Settings, new: &Settings, dynamic: Dynamic) -> Result<(), String> {
     for name in POOLS {
         let (was, becomes) = (current.long(name), new.long(name));
@@ -233,17 +140,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_check_is_of_a_dynamic_config_and_passes_its_default() {
-        for (name, check) in CHECKS {
-            let config = broker_config(name).filter(|config| config.dynamic).expect(name);
-            assert_eq!(check_value(check, name, config.default.expect(name)), Ok(()));
-            assert!(topic_config(name).is_none());
-        }
-        let settings = Settings::new(ConfigMap::new()).expect("no configs");
-        assert_eq!(check_together(&settings, &settings, Dynamic::default()), Ok(()));
-    }
-
+    #[cfg(feature = "bounds")]
     #[test]
     fn values_out_of_bounds_are_refused_alone_and_together() {
         let current = Settings::new(ConfigMap::new()).expect("no configs");

@@ -1,6 +1,7 @@
 //! Configs: what there is, what it defaults to, and what a topic's log is told.
 
 pub(crate) mod alter;
+mod bounds;
 mod broker;
 mod documentation;
 pub(crate) mod double;
@@ -40,6 +41,8 @@ pub(crate) struct BrokerConfig {
     pub default: Option<&'static str>,
     /// Whether it may change while the broker runs.
     pub dynamic: bool,
+    /// The least number it may be, where that is a small one.
+    pub least: Option<i8>,
 }
 
 /// A config of a topic.
@@ -79,6 +82,9 @@ pub(crate) enum Check {
     /// A fraction from 0 to 1.
     Fraction,
     OneOf(&'static [&'static str]),
+    /// One of these, which are in capitals, in any case.
+    OneOfAnyCase(&'static [&'static str]),
+    NotEmpty,
     /// A list of these.
     ListOf(&'static [&'static str]),
     /// `[partition]:[broker]` pairs, or `*`.
@@ -132,14 +138,23 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Refuses values that their config's type does not allow.
-    pub fn new(values: ConfigMap) -> Result<Self, String> {
-        for (name, value) in &values {
-            if let Some(config) = broker_config(name) {
-                check_kind(config.kind, name, value)?;
+    /// Refuses what Kafka does not start with.
+    pub fn new(mut values: ConfigMap) -> Result<Self, String> {
+        // Either name of the node's id says what the other does not.
+        for (name, other) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+            if let Some(id) = values.get(other).cloned() {
+                values.entry(name.to_owned()).or_insert(id);
             }
         }
-        Ok(Self { values, dynamic: ConfigMap::new() })
+        for (name, value) in &values {
+            if let Some(config) = broker_config(name) {
+                bounds::check_one(config, value)?;
+            }
+        }
+        let settings = Self { values, dynamic: ConfigMap::new() };
+        bounds::check_all(&settings)?;
+        bounds::check_start(&settings)?;
+        Ok(settings)
     }
 
     /// These with other dynamic configs, of which those that cannot be read are left out.
@@ -189,7 +204,7 @@ impl Settings {
     fn topic_default(&self, config: &TopicConfig) -> Option<String> {
         let scaled = |name: &str, unit: i64| {
             let value: i64 = self.given(name)?.trim().parse().ok()?;
-            Some(if value < 0 { value } else { value.saturating_mul(unit) }.to_string())
+            Some(if value < 0 { -1 } else { value.saturating_mul(unit) }.to_string())
         };
         const MINUTE: i64 = 60_000;
         const HOUR: i64 = 60 * MINUTE;
@@ -199,7 +214,7 @@ impl Settings {
                 .or_else(|| scaled("log.retention.hours", HOUR)),
             "segment.ms" => scaled("log.roll.ms", 1).or_else(|| scaled("log.roll.hours", HOUR)),
             "segment.jitter.ms" => scaled("log.roll.jitter.ms", 1).or_else(|| scaled("log.roll.jitter.hours", HOUR)),
-            "flush.ms" => scaled("log.flush.interval.ms", 1),
+            "flush.ms" => scaled("log.flush.interval.ms", 1).or_else(|| scaled("log.flush.scheduler.interval.ms", 1)),
             _ => self.given(config.synonym?).map(str::to_owned),
         }
     }
@@ -385,14 +400,16 @@ fn check_value(check: &Check, name: &str, value: &str) -> Result<(), String> {
     let refuse = |value: &str, why: String| Err(format!("Invalid value {value} for configuration {name}: {why}"));
     let text = value.trim();
     let number = || text.parse::<i64>().expect("the type was checked");
+    let refuse_number = |why: String| refuse(&number().to_string(), why);
     match check {
         Check::Any => Ok(()),
-        Check::AtLeast(least) if number() < *least => refuse(text, format!("Value must be at least {least}")),
-        Check::Between(least, _) if number() < *least => refuse(text, format!("Value must be at least {least}")),
-        Check::Between(_, most) if number() > *most => refuse(text, format!("Value must be no more than {most}")),
+        Check::AtLeast(least) | Check::Between(least, _) if number() < *least => {
+            refuse_number(format!("Value must be at least {least}"))
+        }
+        Check::Between(_, most) if number() > *most => refuse_number(format!("Value must be no more than {most}")),
         Check::AtLeast(_) | Check::Between(..) => Ok(()),
         Check::GzipLevel if !matches!(number(), -1 | 1..=9) => {
-            refuse(text, "Value must be between 1 and 9 or equal to -1".to_owned())
+            refuse_number("Value must be between 1 and 9 or equal to -1".to_owned())
         }
         Check::GzipLevel => Ok(()),
         Check::Fraction => {
@@ -409,6 +426,12 @@ fn check_value(check: &Check, name: &str, value: &str) -> Result<(), String> {
             refuse(text, format!("String must be one of: {}", allowed.join(", ")))
         }
         Check::OneOf(_) => Ok(()),
+        Check::OneOfAnyCase(allowed) if !allowed.iter().any(|known| known.eq_ignore_ascii_case(text)) => {
+            refuse(text, format!("String must be one of (case insensitive): {}", allowed.join(", ")))
+        }
+        Check::OneOfAnyCase(_) => Ok(()),
+        Check::NotEmpty if text.is_empty() => refuse(text, "String must be non-empty".to_owned()),
+        Check::NotEmpty => Ok(()),
         Check::ListOf(allowed) => {
             let items: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };
             match items.iter().find(|item| !allowed.contains(item)) {

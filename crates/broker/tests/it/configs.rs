@@ -8,6 +8,9 @@ use shore_wire::messages::{
     ListConfigResourcesRequest, alter_configs_request, incremental_alter_configs_request,
 };
 
+use shore_base::{Instant, Wall};
+use shore_broker::Node;
+
 use crate::harness::{Server, config};
 
 const TOPIC: i8 = 2;
@@ -73,7 +76,7 @@ fn what_other_units_say_follows_once_this_one_is_given() {
 fn a_broker_says_what_it_is_as_static_configs() {
     let mut given = config();
     (given.advertised_host, given.advertised_port) = ("::1".to_owned(), 19092);
-    given.static_configs.insert("node.id".to_owned(), "7".to_owned());
+    given.static_configs.insert("broker.id".to_owned(), "1".to_owned());
     let mut server = Server::with(given);
     for (name, value) in [
         ("advertised.listeners", "PLAINTEXT://[::1]:19092"),
@@ -83,6 +86,25 @@ fn a_broker_says_what_it_is_as_static_configs() {
         ("process.roles", "broker,controller"),
     ] {
         assert_eq!(describe(&mut server, BROKER, "1", name), (value.to_owned(), 4), "{name}");
+    }
+}
+
+#[test]
+fn a_node_does_not_start_with_configs_that_it_cannot_obey() {
+    for (name, value, why) in [
+        ("node.id", "7", "node.id cannot be 7: this node's id is 1"),
+        ("broker.id", "7", "node.id cannot be 7: this node's id is 1"),
+        (
+            "listeners",
+            "SSL://:9093",
+            "listeners is not a config here: where a node listens and stores is its host's to say",
+        ),
+        ("num.partitions", "0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
+    ] {
+        let mut given = config();
+        given.static_configs.insert(name.to_owned(), value.to_owned());
+        let refusal = Node::try_new(given, Instant::ZERO, Wall::default()).err();
+        assert_eq!(refusal.as_deref(), Some(why), "{name}");
     }
 }
 

@@ -21,7 +21,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     let kills = std::env::var("SHORE_KILLS").map_or(KILLS, |count| count.parse().expect("SHORE_KILLS is a number"));
     let scratch = Scratch::new();
     // The client's records are of 2023: a life that lasts until retention has its turn would end with fewer.
-    let small_segments = ["--config", "log.segment.bytes=65536", "--config", "log.retention.ms=-1"];
+    let small_segments = ["--config", "log.index.size.max.bytes=128", "--config", "log.retention.ms=-1"];
     let args = [&["--data", scratch.text(), "--topic", "orders:3"][..], &small_segments].concat();
     let mut random = Random::stream(1, "kills");
     let mut acked: Acked = vec![Vec::new(); PARTITIONS as usize];

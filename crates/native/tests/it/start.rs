@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use shore_wire::messages::{MetadataRequest, MetadataResponse};
+
 use crate::broker::{Broker, Scratch, refused};
 
 #[test]
@@ -43,10 +45,17 @@ fn what_cannot_start_says_why_in_one_line() {
     std::fs::write(&file, "").unwrap();
     let below_a_file = file.join("data").to_str().unwrap().to_owned();
     let busy = format!("shore: port {port} is busy: another program listens on 127.0.0.1:{port}\n");
-    let cases: [(&[&str], i32, &str); 6] = [
+    let kept = scratch.path().join("kept").to_str().unwrap().to_owned();
+    let other = format!("shore: Stored node id 7 doesn't match previous node id 8 in {kept}\n");
+    assert_eq!(Broker::start(&["--data", &kept, "--config", "node.id=7"]).stop().0, Some(0));
+    let not_a_number = "shore: Invalid value many for configuration max.connections: Not a number of type INT\n";
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["--port", &port], 3, &busy),
         (&["--frobnicate"], 2, "shore: there is no option `--frobnicate`; `shore --help` lists them\n"),
-        (&["--config", "max.connections=many"], 2, "shore: --config max.connections is a number, not `many`\n"),
+        (&["--config", "max.connections=many"], 2, not_a_number),
+        (&["--config", "max.connections=0"], 2, "shore: --config max.connections is at least 1, not 0\n"),
+        (&["--config", "log.dirs=/tmp"], 2, "shore: --config log.dirs is not taken: --data says it\n"),
+        (&["--data", &kept, "--config", "broker.id=8"], 4, &other),
         (&["--listen", "192.0.2.1"], 3, "shore: 192.0.2.1 is not an address of this machine\n"),
         (&["--data", &below_a_file], 4, "Not a directory"),
         (&["--topic", "no/such:1"], 1, "INVALID_TOPIC_EXCEPTION"),
@@ -128,4 +137,25 @@ fn memory_stays_near_its_ceiling_and_what_goes_is_said() {
     assert!(growth < 40 << 20, "{growth} bytes for 100 MB produced under a ceiling of 8 MiB");
     let (_, log) = broker.stop();
     assert!(log.contains("memory is at its ceiling of 8388608 bytes: orders-0 now begins at offset"), "{log}");
+}
+
+#[test]
+fn a_node_is_who_its_configs_say_and_stays_it() {
+    let scratch = Scratch::new();
+    let id = |broker: &Broker| {
+        let metadata: MetadataResponse = broker.connect().call(12, &MetadataRequest::default());
+        (metadata.brokers[0].node_id, metadata.controller_id)
+    };
+    let broker = Broker::start(&["--config", "broker.id=5"]);
+    assert_eq!(id(&broker), (5, 5));
+    let broker = Broker::start(&["--data", scratch.text(), "--config", "node.id=7"]);
+    assert_eq!(id(&broker), (7, 7));
+    assert_eq!(broker.stop().0, Some(0));
+    let text = std::fs::read_to_string(scratch.path().join("n7/d0/meta.properties")).unwrap();
+    assert!(text.contains("\nnode.id=7\n"), "{text}");
+    for args in [&["--data", scratch.text()][..], &["--data", scratch.text(), "--config", "broker.id=7"]] {
+        let broker = Broker::start(args);
+        assert_eq!(id(&broker), (7, 7));
+        assert_eq!(broker.stop().0, Some(0));
+    }
 }
