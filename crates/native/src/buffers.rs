@@ -1,4 +1,4 @@
-//! Memory that sockets are read into, used again and again.
+//! Memory that sockets and files are read into, used again and again.
 //!
 //! A fresh megabyte costs more (the kernel clears every page of it) than the checksum over it, so a
 //! buffer whose frames are done with comes back here instead of going to the allocator. A buffer is
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// The smallest buffer: what a quiet connection reads into.
+/// The smallest buffer: what a quiet connection reads into. Files have what is smaller allocated.
 pub const SMALL: usize = 16 << 10;
 /// The largest buffer that is kept for reuse.
 const LARGEST_KEPT: usize = 4 << 20;

@@ -5,15 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use shore_log::storage::{FileEntry, FileName, ReadRange, StoreError, StoreOp, StoreReply, StoreRequest};
 
+use crate::buffers::{self, Buffers};
+
 /// Files below a directory.
 pub struct FileStore {
     root: PathBuf,
+    /// What is loaded is read into these.
+    buffers: Buffers,
     handles: BTreeMap<FileName, Handle>,
     /// Counts uses, to tell which handle has not been used for longest.
     uses: u64,
@@ -38,10 +42,11 @@ const UNFINISHED: &str = ".unfinished";
 
 impl FileStore {
     /// Opens the store below `root`, which is created if it is not there.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub fn open(root: &Path, buffers: Buffers) -> io::Result<Self> {
         fs::create_dir_all(root)?;
         Ok(Self {
             root: root.to_owned(),
+            buffers,
             handles: BTreeMap::new(),
             uses: 0,
             dirty: BTreeSet::new(),
@@ -235,15 +240,19 @@ impl FileStore {
     }
 
     fn load(&mut self, range: &ReadRange) -> Result<Bytes, StoreError> {
+        let buffers = self.buffers.clone();
         let Some(handle) = self.handle(&range.file)? else { return Err(StoreError::NotFound(range.file.clone())) };
         let len = range.len.min(handle.len.saturating_sub(range.position));
-        let mut bytes = vec![0; usize::try_from(len).map_err(|_| StoreError::Failed("too much to load".to_owned()))?];
-        handle
-            .file
-            .seek(SeekFrom::Start(range.position))
-            .and_then(|_| handle.file.read_exact(&mut bytes))
-            .map_err(failed)?;
-        Ok(bytes.into())
+        let len = usize::try_from(len).map_err(|_| StoreError::Failed("too much to load".to_owned()))?;
+        if len < buffers::SMALL {
+            let mut bytes = vec![0; len];
+            read_at(&mut handle.file, &mut bytes, range.position).map_err(failed)?;
+            return Ok(bytes.into());
+        }
+        let mut buffer = buffers.take(len);
+        let read = read_at(&mut handle.file, &mut buffer[..len], range.position);
+        let bytes = buffers.share(buffer).slice(..len);
+        read.map(|()| bytes).map_err(failed)
     }
 
     fn list(&self, directory: &FileName) -> Result<Vec<FileEntry>, StoreError> {
@@ -322,6 +331,16 @@ fn appends_in_a_row(ops: &[StoreOp]) -> usize {
         }
     }
     count
+}
+
+#[cfg(unix)]
+fn read_at(file: &mut File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, position)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &mut File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+    io::Read::read_exact(file.seek(SeekFrom::Start(position)).map(|_| file)?, bytes)
 }
 
 fn write_at(file: &mut File, position: u64, parts: &[&Bytes]) -> io::Result<()> {
@@ -420,7 +439,7 @@ mod tests {
     }
 
     fn opened(scratch: Scratch) -> (Scratch, FileStore) {
-        let store = FileStore::open(&scratch.0).expect("a scratch directory");
+        let store = FileStore::open(&scratch.0, Buffers::default()).expect("a scratch directory");
         (scratch, store)
     }
 
@@ -454,6 +473,20 @@ mod tests {
         assert_eq!(files.handles.len(), MOST_HANDLES);
         store(&mut files, vec![StoreOp::Sync]).expect("a sync");
         assert!(files.dirty.is_empty() && files.dirty_directories.is_empty());
+    }
+
+    #[test]
+    fn a_load_ends_where_its_file_ends_though_its_memory_held_something_else() {
+        let (_scratch, mut files) = opened(Scratch::new());
+        let name = FileName::from("d/a");
+        let content: Bytes = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        let append = StoreOp::Append { file: name.clone(), position: 0, bytes: content.clone() };
+        store(&mut files, vec![append]).expect("an append");
+        for (position, len, expected) in [(0, 90_000, 90_000), (1, 99_000, 99_000), (60_000, 90_000, 40_000), (5, 7, 7)]
+        {
+            let loaded = files.load(&ReadRange { file: name.clone(), position, len }).expect("a load");
+            assert_eq!(loaded, content.slice(position as usize..position as usize + expected), "{position}, {len}");
+        }
     }
 
     #[test]

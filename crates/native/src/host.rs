@@ -51,6 +51,7 @@ pub struct Ground {
     pub poll: Poll,
     pub listeners: Vec<TcpListener>,
     pub store: Store,
+    pub buffers: Buffers,
     pub stop: Arc<AtomicBool>,
     pub limits: Limits,
 }
@@ -60,13 +61,14 @@ impl Ground {
         poll: Poll,
         mut listeners: Vec<TcpListener>,
         store: Store,
+        buffers: Buffers,
         stop: Arc<AtomicBool>,
         limits: Limits,
     ) -> std::io::Result<Self> {
         for (index, listener) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(FIRST_LISTENER + index), Interest::READABLE)?;
         }
-        Ok(Self { poll, listeners, store, stop, limits })
+        Ok(Self { poll, listeners, store, buffers, stop, limits })
     }
 
     pub fn waker(poll: &Poll) -> std::io::Result<Arc<Waker>> {
@@ -79,7 +81,6 @@ pub struct Host<'a> {
     world: World,
     node: NodeId,
     clock: Clock,
-    buffers: Buffers,
     connections: HashMap<ConnId, Connection>,
     /// Connections that have more to say, or were allowed to say more, since the last turn.
     turn: Vec<ConnId>,
@@ -112,7 +113,6 @@ impl<'a> Host<'a> {
             world,
             node,
             clock: Clock::start(),
-            buffers: Buffers::default(),
             connections: HashMap::new(),
             turn: Vec::new(),
             owed: Vec::new(),
@@ -154,7 +154,7 @@ impl<'a> Host<'a> {
             self.stop_if_told(now);
         }
         for (_, connection) in self.connections.drain() {
-            connection.close(&self.buffers);
+            connection.close(&self.ground.buffers);
         }
         Ok(())
     }
@@ -252,7 +252,7 @@ impl<'a> Host<'a> {
         for &conn in &turn {
             let Some(connection) = self.connections.get_mut(&conn) else { continue };
             let before = connection.held();
-            let received = connection.receive(&self.buffers, now, |frame| self.world.receive(conn, frame));
+            let received = connection.receive(&self.ground.buffers, now, |frame| self.world.receive(conn, frame));
             self.held.change(before, connection.held());
             self.last_request = now;
             let reason = match received {
@@ -357,11 +357,11 @@ impl<'a> Host<'a> {
             self.held.change(connection.held(), Held::default());
             let _ = connection.send(now);
             let _ = self.ground.poll.registry().deregister(&mut connection.socket);
-            connection.close(&self.buffers);
+            connection.close(&self.ground.buffers);
             self.world.disconnect(conn);
         }
         if now.duration_since(self.last_request) > QUIET {
-            self.buffers.trim();
+            self.ground.buffers.trim();
         }
     }
 

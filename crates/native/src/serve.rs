@@ -14,6 +14,7 @@ use shore_broker::{Node, NodeConfig, check_static_configs};
 use shore_sim::{Disk, World};
 
 use crate::args::Serve;
+use crate::buffers::Buffers;
 use crate::directory::{Directory, node_directory};
 use crate::host::{Ground, Host, Limits};
 use crate::store::Store;
@@ -109,8 +110,9 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
     let poll = Poll::new().map_err(fault)?;
     let waker = Ground::waker(&poll).map_err(fault)?;
     let stop = stop_on_signal(waker.clone()).map_err(Failure::Fault)?;
+    let buffers = Buffers::default();
     let store = match &owner {
-        Some(owner) => Store::files(&owner.root, waker)
+        Some(owner) => Store::files(&owner.root, buffers.clone(), waker)
             .map_err(|error| Failure::Directory(format!("cannot use {}: {error}", owner.root.display())))?,
         None => Store::memory(),
     };
@@ -118,7 +120,7 @@ pub fn run(serve: Serve) -> Result<(), Failure> {
         Some(owner) => (owner.node_id, owner.cluster_id, owner.directory),
         None => (wanted.unwrap_or(NODE), fresh, node_directory(wanted.unwrap_or(NODE))),
     };
-    let mut ground = Ground::new(poll, listeners, store, stop, limits).map_err(fault)?;
+    let mut ground = Ground::new(poll, listeners, store, buffers, stop, limits).map_err(fault)?;
 
     if let Some(open) = serve.listen.iter().find(|address| !address.is_loopback()) {
         say(format_args!(

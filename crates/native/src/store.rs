@@ -12,6 +12,7 @@ use mio::Waker;
 use shore_log::memory::MemoryStore;
 use shore_log::storage::{StoreReply, StoreRequest};
 
+use crate::buffers::Buffers;
 use crate::file_store::FileStore;
 
 pub enum Store {
@@ -26,8 +27,8 @@ impl Store {
         Self::Memory(MemoryStore::default())
     }
 
-    pub fn files(directory: &Path, waker: Arc<Waker>) -> std::io::Result<Self> {
-        Ok(Self::Files(FileThread::start(FileStore::open(directory)?, waker)?))
+    pub fn files(directory: &Path, buffers: Buffers, waker: Arc<Waker>) -> std::io::Result<Self> {
+        Ok(Self::Files(FileThread::start(FileStore::open(directory, buffers)?, waker)?))
     }
 
     pub fn ask(&mut self, request: StoreRequest, replies: &mut Vec<StoreReply>) {

@@ -107,7 +107,7 @@ impl Running {
         let (ready, is_ready) = channel();
         let (asked, kept) = (stop.clone(), traces.clone());
         let thread = std::thread::spawn(move || {
-            let mut ground = Ground::new(poll, listeners, store, asked, limits).unwrap();
+            let mut ground = Ground::new(poll, listeners, store, Buffers::default(), asked, limits).unwrap();
             run_node(&mut ground, &config, &[(TOPIC.to_owned(), 1)], &kept, move || {
                 let _ = ready.send(());
             })
