@@ -78,7 +78,7 @@ function asBytes(given) {
   return Buffer.isBuffer(given) ? given : Buffer.from(String(given))
 }
 
-/** A message set of format 0 or 1; with a codec, one message that wraps the others. */
+/** A message set of format 0 or 1; with a codec, one message that wraps the others, `stamped` LogAppendTime or not. */
 export function messages(given) {
   const magic = given.magic ?? 1
   const records = given.records ?? []
@@ -87,7 +87,7 @@ export function messages(given) {
   const codec = CODECS.indexOf(given.codec)
   const last = records.length - 1
   const wrapper = { value: compress(given.codec, plain), timestamp: given.timestamp ?? records[last]?.timestamp }
-  return message(wrapper, magic, codec, given.offset ?? last, last)
+  return message(wrapper, magic, codec | (given.stamped ? LOG_APPEND_TIME : 0), given.offset ?? last, last)
 }
 
 function message(record, magic, codec, offset, index) {

@@ -108,11 +108,4 @@ export const EXPLAINED = [
     path: /^$/,
     when: kafka => kafka === 'nothing',
   },
-  {
-    name: 'no coordinator for share groups',
-    fidelity: 'FindCoordinator answers COORDINATOR_NOT_AVAILABLE for share groups',
-    request: /^FindCoordinator/,
-    path: /./,
-    when: (kafka, ours) => ours === 'COORDINATOR_NOT_AVAILABLE',
-  },
 ]

@@ -15,6 +15,7 @@ import * as answers from './answers.mjs'
 import { kafkaMissing, startKafka, startShore } from './brokers.mjs'
 import { checkExplanations, compare, tell } from './compare.mjs'
 import { uncovered } from './coverage.mjs'
+import { EXPLAINED } from './explained.mjs'
 import { generate, generated } from './generate.mjs'
 import { block } from './notation.mjs'
 import { play } from './play.mjs'
@@ -161,6 +162,8 @@ async function main(args) {
   }
   if (names.length === 0) {
     const missing = uncovered(versions, loadApis(REFERENCE), ours.values())
+    const idle = EXPLAINED.filter(({ name }) => !report.explained.has(name)).map(({ name }) => name)
+    if (idle.length > 0) report.fail('explained.mjs', `explains nothing: ${idle.join('; ')}`)
     if (missing.length > 0) report.fail('coverage', `advertised, and answered in no transcript: ${missing.join(', ')}`)
   }
   return report.end()

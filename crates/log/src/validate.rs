@@ -205,6 +205,25 @@ struct Found {
     marker: Option<EndMarker>,
 }
 
+/// How a producer stamped its batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stamped {
+    CreateTime,
+    /// Which is the broker's to do; `unread` are the keys and values that stay compressed as they are.
+    LogAppendTime {
+        unread: bool,
+    },
+}
+
+impl Stamped {
+    fn of(kind: TimestampType, unread: bool) -> Self {
+        match kind {
+            TimestampType::CreateTime => Self::CreateTime,
+            TimestampType::LogAppendTime => Self::LogAppendTime { unread },
+        }
+    }
+}
+
 /// The records that are refused, while others may be too.
 #[derive(Default)]
 struct Refused {
@@ -213,9 +232,10 @@ struct Refused {
 }
 
 fn check_records(config: &LogConfig, view: &BatchView<'_>, partition: &str, now: Wall) -> Result<Found, AppendError> {
-    let stamped = view.timestamp_type() == TimestampType::LogAppendTime;
+    let stays = |codec: &Codec| *codec != Codec::None && target_codec(config.compression, *codec).0 == *codec;
+    let stamped = Stamped::of(view.timestamp_type(), view.codec().as_ref().is_some_and(stays));
     let records = view.records(INFLATED_MAX).map_err(|error| unreadable(&error, partition))?;
-    if !stamped
+    if stamped == Stamped::CreateTime
         && !view.is_control()
         && let Some(survey) = records.survey()
         && is_acceptable(config, &survey, now)
@@ -262,7 +282,7 @@ impl Refused {
         config: &LogConfig,
         record: &Record<'_>,
         index: i32,
-        stamped: bool,
+        stamped: Stamped,
         partition: &str,
         now: Wall,
     ) {
@@ -295,7 +315,7 @@ impl Refused {
     }
 }
 
-fn check_timestamp(config: &LogConfig, record: &Record<'_>, stamped: bool, now: Wall) -> Option<String> {
+fn check_timestamp(config: &LogConfig, record: &Record<'_>, stamped: Stamped, now: Wall) -> Option<String> {
     let timestamp = record.timestamp;
     if config.timestamp_type == TimestampType::CreateTime && timestamp != -1 {
         return (!is_in_range(config, timestamp, now)).then(|| {
@@ -308,12 +328,17 @@ fn check_timestamp(config: &LogConfig, record: &Record<'_>, stamped: bool, now: 
             )
         });
     }
-    stamped.then(|| {
-        format!(
-            "Invalid timestamp type in message with offset {}. Producer should not set timestamp type to LogAppendTime.",
-            record.offset
-        )
-    })
+    let Stamped::LogAppendTime { unread } = stamped else { return None };
+    // Java names the class of the record; it does not read the keys and values of one that it need not compress.
+    let (class, missing) = if unread { ("PartialDefaultRecord", -1) } else { ("DefaultRecord", 0) };
+    let size = |bytes: Option<&[u8]>| bytes.map_or(missing, |bytes| bytes.len() as i64);
+    Some(format!(
+        "Invalid timestamp type in message {class}(offset={}, timestamp={timestamp}, key={} bytes, value={} bytes). \
+         Producer should not set timestamp type to LogAppendTime.",
+        record.offset,
+        size(record.key),
+        size(record.value)
+    ))
 }
 
 /// The codec that a batch is stored with, and its level.

@@ -26,22 +26,15 @@ impl Controller {
     pub(super) fn create_topics(&mut self, call: Call, request: CreateTopicsRequest) {
         let repeated = repeated_names(request.topics.iter().map(|topic| topic.name.as_str()));
         if let Some(refusal) = self.refuse_request(&request, &repeated) {
-            let mut response = CreateTopicsResponse::default();
-            let refused = |topic: &CreatableTopic| refused(call.version, &topic.name, refusal.clone());
-            response.topics = request.topics.iter().map(refused).collect();
-            return self.respond_when_committed(call, &response, &response);
+            return self.refuse_topics(call, &request, &refusal);
         }
         let mut results = Vec::new();
         let mut records = Vec::new();
         for topic in request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())) {
-            let checked = self.check_new_topic(topic).and_then(|new| {
-                let partitions = new.placement.len();
-                if records.len() + new.configs.len() + partitions >= MAX_RECORDS_PER_REQUEST {
-                    return Err(too_many_records());
+            results.push(match self.check_new_topic(topic) {
+                Ok(new) if records.len() + new.configs.len() + new.placement.len() >= MAX_RECORDS_PER_REQUEST => {
+                    return self.refuse_topics(call, &request, &too_many_records());
                 }
-                Ok(new)
-            });
-            results.push(match checked {
                 Ok(new) => {
                     let id = self.new_topic_id();
                     records.extend(creation_records(&topic.name, id, &new, &self.image.brokers));
@@ -69,6 +62,13 @@ impl Controller {
         self.respond_when_committed(call, &response, &failed);
     }
 
+    fn refuse_topics(&mut self, call: Call, request: &CreateTopicsRequest, refusal: &Refusal) {
+        let mut response = CreateTopicsResponse::default();
+        let refused = |topic: &CreatableTopic| refused(call.version, &topic.name, refusal.clone());
+        response.topics = request.topics.iter().map(refused).collect();
+        self.respond_when_committed(call, &response, &response);
+    }
+
     /// Why no topic of the request is even looked at.
     fn refuse_request(&self, request: &CreateTopicsRequest, repeated: &BTreeSet<&str>) -> Option<Refusal> {
         let mut topics = request.topics.iter().filter(|topic| !repeated.contains(topic.name.as_str())).peekable();
@@ -83,7 +83,8 @@ impl Controller {
             (assigned, _) => assigned as i64,
         };
         let is_too_much = topics.map(partitions).sum::<i64>() > MAX_RECORDS_PER_REQUEST as i64;
-        is_too_much.then(too_many_records)
+        let why = "Excessively large number of partitions per request.";
+        is_too_much.then(|| (ErrorCode::PolicyViolation, why.to_owned()))
     }
 
     fn check_new_topic(&self, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {

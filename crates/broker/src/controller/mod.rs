@@ -477,5 +477,5 @@ fn told(why: &str) -> Option<shore_wire::messages::StrBytes> {
 const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 
 fn too_many_records() -> Refusal {
-    (ErrorCode::PolicyViolation, "Excessively large number of partitions per request.".to_owned())
+    (ErrorCode::PolicyViolation, "Unable to perform excessively large batch operation.".to_owned())
 }

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use shore_base::Wall;
-use shore_wire::batch::{self, BatchBuilder, BatchError, BatchOptions, TimestampType};
+use shore_wire::batch::{self, BatchBuilder, BatchError, BatchOptions};
 use shore_wire::error::ErrorCode;
 use shore_wire::message_set::{MessageSet, messages};
 
-use super::{Found, INFLATED_MAX, Refused, target_codec, too_large, unreadable};
+use super::{Found, INFLATED_MAX, Refused, Stamped, target_codec, too_large, unreadable};
 use crate::append::AppendError;
 use crate::config::LogConfig;
 
@@ -30,7 +30,7 @@ pub(super) fn converted(
     let mut batch = BatchBuilder::new(BatchOptions { codec, level, ..BatchOptions::default() });
     let mut found = Found { count: 0, max_timestamp: -1, offsets_in_order: true, marker: None };
     let mut refused = Refused::default();
-    let stamped = set.timestamp_type == TimestampType::LogAppendTime;
+    let stamped = Stamped::of(set.timestamp_type, false);
     for record in set.records() {
         let record = record.map_err(refuse)?;
         refused.check(config, &record, found.count, stamped, partition, now);
