@@ -14,7 +14,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         group(key, Some(value));
         group(key, None);
     } else if let Ok(record) = MetadataRecord::decode(rest) {
-        assert_eq!(MetadataRecord::decode(&record.encode()), Ok(record));
+        let again = MetadataRecord::decode(&record.encode()).expect("what was written is read");
+        // A quota that is not a number does not equal itself.
+        assert!(again == record || format!("{again:?}") == format!("{record:?}"), "{again:?} of {record:?}");
     }
 });
 
