@@ -5,6 +5,7 @@
 //! partition is added to the transaction by the way.
 
 use bytes::Bytes;
+use shore_base::collections::join_alike;
 use shore_log::VerificationGuard;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
@@ -48,7 +49,7 @@ pub(crate) fn handle(broker: &mut Broker, ctx: RequestContext, body: Bytes) -> R
     }
     request.topics.retain(|topic| !topic.partitions.is_empty());
     if request.topics.is_empty() {
-        return Ok(Served::Answer(ctx.respond(&response)));
+        return Ok(Served::Answer(ctx.respond(&fit(response, ctx.api_version))));
     }
     let unverified = UnverifiedOffsets { ctx, request, response, guard: None };
     if unverified.request.group_id.is_empty() {
@@ -146,7 +147,7 @@ pub(crate) fn refuse_all(response: &mut TxnOffsetCommitResponse, request: &TxnOf
     }
 }
 
-/// Adds one result. Those of one topic stand together.
+/// Adds one result, for [`fit`] to put with the others of its topic.
 pub(crate) fn add_partition(response: &mut TxnOffsetCommitResponse, name: &StrBytes, partition: i32, error: ErrorCode) {
     let mut result = TxnOffsetCommitResponsePartition::default();
     (result.partition_index, result.error_code) = (partition, error.code());
@@ -155,17 +156,21 @@ pub(crate) fn add_partition(response: &mut TxnOffsetCommitResponse, name: &StrBy
 
 fn topic_of<'a>(response: &'a mut TxnOffsetCommitResponse, name: &StrBytes) -> &'a mut TxnOffsetCommitResponseTopic {
     let topics = &mut response.topics;
-    let at = topics.iter().rposition(|topic| topic.name == *name).unwrap_or_else(|| {
+    if topics.last().is_none_or(|last| last.name != *name) {
         let mut topic = TxnOffsetCommitResponseTopic::default();
         topic.name = name.clone();
         topics.push(topic);
-        topics.len() - 1
-    });
-    &mut topics[at]
+    }
+    topics.last_mut().expect("one was pushed")
 }
 
-/// The oldest clients break on COORDINATOR_LOAD_IN_PROGRESS.
+/// Puts the results of one topic together. The oldest clients break on COORDINATOR_LOAD_IN_PROGRESS.
 pub(crate) fn fit(mut response: TxnOffsetCommitResponse, version: i16) -> TxnOffsetCommitResponse {
+    join_alike(
+        &mut response.topics,
+        |one, other| one.name.cmp(&other.name),
+        |first, other| first.partitions.extend(other.partitions),
+    );
     if version < 2 {
         for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             if partition.error_code == ErrorCode::CoordinatorLoadInProgress.code() {

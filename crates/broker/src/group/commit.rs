@@ -153,7 +153,7 @@ fn refuse_all(response: &mut OffsetCommitResponse, request: &OffsetCommitRequest
     }
 }
 
-/// Adds one result. Those of one topic stand together, as the request names its topics one by one.
+/// Adds one result, for `fit` to put with the others of its topic.
 pub(crate) fn add_partition(
     response: &mut OffsetCommitResponse,
     name: &StrBytes,
@@ -162,23 +162,17 @@ pub(crate) fn add_partition(
     error: ErrorCode,
 ) {
     let topics = &mut response.topics;
-    // The topic at hand is the last one, unless some of its partitions were refused before others.
-    let known = match topics.last() {
-        Some(last) if last.name == *name && last.topic_id == id => Some(topics.len() - 1),
-        _ => topics.iter().position(|topic| topic.name == *name && topic.topic_id == id),
-    };
-    let index = known.unwrap_or_else(|| {
+    if topics.last().is_none_or(|last| last.name != *name || last.topic_id != id) {
         let mut topic = OffsetCommitResponseTopic::default();
         // A copy: the answer waits for the store, and a slice would keep the whole frame.
         topic.name = StrBytes::from(name.as_str());
         topic.topic_id = id;
         topics.push(topic);
-        topics.len() - 1
-    });
+    }
     let mut result = OffsetCommitResponsePartition::default();
     result.partition_index = partition;
     result.error_code = error.code();
-    topics[index].partitions.push(result);
+    topics.last_mut().expect("one was pushed").partitions.push(result);
 }
 
 /// A topic is named or has its id, as the version has it.

@@ -6,6 +6,7 @@ use shore_log::storage::ReadRange;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use shore_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use shore_wire::messages::offset_commit_response::OffsetCommitResponseTopic;
 use shore_wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use shore_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use shore_wire::messages::{
@@ -71,6 +72,41 @@ fn commit(server: &mut Server, member: &str, generation: i32, offset: i64) -> i1
     request.generation_id_or_member_epoch = generation;
     request.topics = vec![topic];
     server.ask(6, &request).topics[0].partitions[0].error_code
+}
+
+fn commit_topic(name: &str, partitions: &[i32]) -> OffsetCommitRequestTopic {
+    let mut topic = OffsetCommitRequestTopic::default();
+    topic.name = name.into();
+    for &index in partitions {
+        let mut partition = OffsetCommitRequestPartition::default();
+        partition.partition_index = index;
+        topic.partitions.push(partition);
+    }
+    topic
+}
+
+#[test]
+fn the_results_of_a_commit_stand_by_topics_however_many_there_are() {
+    let mut server = server_with_coordinator();
+    server.create_topic("u", 1, &[]);
+    let mut request = OffsetCommitRequest::default();
+    (request.group_id, request.generation_id_or_member_epoch) = ("g".into(), -1);
+    let mut named = vec![commit_topic("t", &[0, 9]), commit_topic("gone", &[0]), commit_topic("u", &[0])];
+    named.extend((0..30_000).map(|n| commit_topic(&format!("gone-{n}"), &[0])));
+    named.extend([commit_topic("gone", &[1]), commit_topic("t", &[8])]);
+    request.topics = named;
+    let response = server.ask(6, &request);
+    let results = |at: usize| {
+        let topic: &OffsetCommitResponseTopic = &response.topics[at];
+        let partitions = topic.partitions.iter().map(|partition| (partition.partition_index, partition.error_code));
+        (topic.name.to_string(), partitions.collect::<Vec<_>>())
+    };
+    let gone = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(results(0), ("t".to_owned(), vec![(9, gone), (8, gone), (0, 0)]));
+    assert_eq!(results(1), ("gone".to_owned(), vec![(0, gone), (1, gone)]));
+    assert_eq!(results(2), ("gone-0".to_owned(), vec![(0, gone)]));
+    assert_eq!(results(30_002), ("u".to_owned(), vec![(0, 0)]));
+    assert_eq!(response.topics.len(), 30_003);
 }
 
 fn committed(server: &mut Server) -> (i16, i64) {

@@ -13,6 +13,7 @@ use shore_wire::messages::describe_producers_request::TopicRequest;
 use shore_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use shore_wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use shore_wire::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+use shore_wire::messages::txn_offset_commit_response::TxnOffsetCommitResponseTopic;
 use shore_wire::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use shore_wire::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeProducersRequest, DescribeTransactionsRequest,
@@ -406,6 +407,33 @@ fn offsets(producer: Producer, offset: i64) -> TxnOffsetCommitRequest {
     request.producer_epoch = producer.epoch;
     request.topics = vec![topic];
     request
+}
+
+#[test]
+fn the_results_of_a_transactions_commit_stand_by_topics_however_many_there_are() {
+    let mut server = server();
+    let producer = init(&mut server, "x").expect("a producer");
+    let mut request = offsets(producer, 7);
+    let there = request.topics.remove(0);
+    let gone = |name: String| {
+        let mut topic = there.clone();
+        topic.name = name.into();
+        topic
+    };
+    request.topics.push(gone("gone".to_owned()));
+    request.topics.push(there.clone());
+    request.topics.extend((0..30_000).map(|n| gone(format!("gone-{n}"))));
+    request.topics.push(gone("gone".to_owned()));
+    let response = server.ask(5, &request);
+    let results = |at: usize| {
+        let topic: &TxnOffsetCommitResponseTopic = &response.topics[at];
+        (topic.name.to_string(), topic.partitions.iter().map(|partition| partition.error_code).collect::<Vec<_>>())
+    };
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(results(0), ("gone".to_owned(), vec![unknown, unknown]));
+    assert_eq!(results(1), ("gone-0".to_owned(), vec![unknown]));
+    assert_eq!(results(30_001), ("t".to_owned(), vec![0]));
+    assert_eq!(response.topics.len(), 30_002);
 }
 
 #[test]
