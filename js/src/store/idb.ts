@@ -6,13 +6,23 @@ const lockName = (name: string): string => `kafka-shore store ${name}`;
 
 const FORMAT_VERSION = 1;
 const CLUSTER_ID = 'cluster.id';
-/** Small appends are merged into one value up to this size. */
-const CHUNK_BYTES = 256 * 1024;
+/** Chunks below this are merged with their neighbours, once so many bytes of them lie at a file's end, or so many chunks. */
+const SMALL_BYTES = 256 * 1024;
+const MERGED_CHUNKS = 256;
+/** So much is held for merging, in all files. Past it every run begins anew, and the chunks of the old ones stay small. */
+const HELD_BYTES = 16 * 1024 * 1024;
 
 /** A file as it is known in memory: `starts[i]` is the position of its chunk i. */
 interface KnownFile {
   readonly id: number;
   starts: number[];
+  length: number;
+  run: Run;
+}
+
+/** Small chunks at a file's end, with their bytes, so that they can be written as one without being read. */
+interface Run {
+  readonly parts: Uint8Array[];
   length: number;
 }
 
@@ -28,6 +38,8 @@ export class IdbStore implements Store {
   readonly #epoch: number;
   readonly #files: Map<string, KnownFile>;
   #nextId: number;
+  /** Bytes that runs were given since all of them began anew: at least what they hold. */
+  #held = 0;
   #lost: string | undefined;
 
   private constructor(database: IDBDatabase, epoch: number, files: Map<string, KnownFile>, release: () => Promise<void>) {
@@ -170,19 +182,18 @@ export class IdbStore implements Store {
     const remember = (name: string): void => {
       if (before.has(name)) return;
       const file = files.get(name);
-      before.set(name, file && { ...file, starts: [...file.starts] });
+      before.set(name, file && { ...file, starts: [...file.starts], run: newRun() });
     };
     const create = (name: string): KnownFile => {
       checkName(name);
       remember(name);
-      const file: KnownFile = { id: this.#nextId++, starts: [], length: 0 };
+      const file: KnownFile = { id: this.#nextId++, starts: [], length: 0, run: newRun() };
       files.set(name, file);
       names.put(file.id, name);
       return file;
     };
     const put = (file: KnownFile, position: number, bytes: Uint8Array): void => {
-      // The bytes may be a view of a larger buffer, all of which would be stored.
-      chunks.put(bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice(), [file.id, position]);
+      chunks.put(own(bytes), [file.id, position]);
       if (file.starts[file.starts.length - 1] !== position) file.starts.push(position);
       file.length = position + bytes.length;
     };
@@ -197,6 +208,7 @@ export class IdbStore implements Store {
       chunks.delete(chunkRange(file, start));
       file.starts.length = Math.max(index, 0);
       file.length = start;
+      file.run = newRun();
       if (kept) put(file, start, kept);
     };
     const remove = (name: string): void => {
@@ -229,8 +241,7 @@ export class IdbStore implements Store {
         const file = known ?? create(op.file);
         if (op.bytes.length === 0) return;
         remember(op.file);
-        await this.#appendChunk(file, op.bytes, chunks, put);
-        return;
+        return this.#append(file, op.bytes, chunks, put);
       }
       case 'truncate':
         return cut(op.file, op.length);
@@ -257,39 +268,48 @@ export class IdbStore implements Store {
     }
   }
 
-  /** A new key per append; small neighbours are merged when enough of them lie at the file's end. */
-  async #appendChunk(
+  /** A new key per append; small neighbours at the file's end are written as one when they are enough. */
+  #append(
     file: KnownFile,
     bytes: Uint8Array,
     chunks: IDBObjectStore,
     put: (file: KnownFile, position: number, bytes: Uint8Array) => void,
-  ): Promise<void> {
-    const small = smallTail(file);
-    if (file.starts.length - small < MERGED_CHUNKS) return put(file, file.length, bytes);
-    const start = file.starts[small]!;
-    const parts = [...((await result(chunks.getAll(chunkRange(file, start)))) as Uint8Array[]), bytes];
-    const merged = new Uint8Array(file.length - start + bytes.length);
+  ): void {
+    if (bytes.length >= SMALL_BYTES) {
+      file.run = newRun();
+      return put(file, file.length, bytes);
+    }
+    if (this.#held + bytes.length > HELD_BYTES) {
+      this.#held = 0;
+      for (const known of this.#files.values()) known.run = newRun();
+    }
+    this.#held += bytes.length;
+    const { run } = file;
+    run.parts.push(own(bytes));
+    run.length += bytes.length;
+    const isEnough = run.length >= SMALL_BYTES || run.parts.length >= MERGED_CHUNKS;
+    if (!isEnough || run.parts.length === 1) return put(file, file.length, bytes);
+    const start = file.length + bytes.length - run.length;
+    const merged = new Uint8Array(run.length);
     let at = 0;
-    for (const part of parts) {
+    for (const part of run.parts) {
       merged.set(part, at);
       at += part.length;
     }
     chunks.delete(chunkRange(file, start));
-    file.starts.length = small;
+    file.starts.length -= run.parts.length - 1;
+    file.run = newRun();
     put(file, start, merged);
   }
 }
 
-const MERGED_CHUNKS = 64;
+function newRun(): Run {
+  return { parts: [], length: 0 };
+}
 
-/** The index of the first of the small chunks at a file's end. */
-function smallTail({ starts, length }: KnownFile): number {
-  let first = starts.length;
-  let end = length;
-  while (first > 0 && end - starts[first - 1]! < CHUNK_BYTES && starts.length - first < MERGED_CHUNKS) {
-    end = starts[--first]!;
-  }
-  return first;
+/** Bytes that may be a view of a larger buffer, all of which would be kept, as what they are. */
+function own(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
 }
 
 /** The index of the chunk that holds `position`. */
@@ -359,7 +379,7 @@ async function readFiles(database: IDBDatabase): Promise<Map<string, KnownFile>>
     result(chunks.getAllKeys()) as unknown as Promise<[number, number][]>,
   ]);
   const byId = new Map<number, KnownFile>();
-  for (const id of ids) byId.set(id, { id, starts: [], length: 0 });
+  for (const id of ids) byId.set(id, { id, starts: [], length: 0, run: newRun() });
   for (const [id, position] of keys) byId.get(id)?.starts.push(position);
   await Promise.all(
     [...byId.values()].map(async (file) => {
