@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use gloo_events::EventListener;
+use gloo_events::{EventListener, EventListenerOptions};
+use gloo_timers::callback::Timeout;
 use shore_view::message::{Command, FromWorker, ToWorker};
 use shore_view::state::{Dialog, Link, Msg, Tab};
 use wasm_bindgen::prelude::*;
@@ -14,9 +15,9 @@ use super::browser;
 use super::context::{Store, Ui};
 use super::cover::Cover;
 use super::dialogs::dialogs;
-use super::header::{Banners, Header, Toast};
+use super::header::{Announcer, Banners, Header, Toast};
 use super::link::WorkerLink;
-use super::log::{Events, Log};
+use super::log::{Events, Log, LogHead};
 use super::motion::Motion;
 use super::panel::Panel;
 use super::stage::Stage;
@@ -48,17 +49,18 @@ pub fn Page() -> Html {
     let class = if app.screen.clock.paused { "paused" } else { "" };
     let body = match &app.link {
         Link::Starting | Link::Running => html! {
-            <main class="work">
+            <main class="work" tabindex="-1">
                 <section class="stage-region" aria-label="Cluster">
                     <Stage screen={app.screen.clone()} selection={app.selection.clone()}
                         internal_shown={app.internal_shown} motion={(*motion).clone()}
                         running={app.link == Link::Running && app.screen.broker.ready} />
                 </section>
                 <section class="log-region" aria-label="Requests and events">
+                    <LogHead filter={app.filter.clone()} tab={app.tab} />
                     if app.tab == Tab::Events {
-                        <Events happenings={app.happenings.iter().rev().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()} />
+                        <Events happenings={app.happenings.iter().rev().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} />
                     } else {
-                    <Log any={!app.log.is_empty()} log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()} filter={app.filter.clone()}
+                    <Log any={!app.log.is_empty()} log={app.shown_log().take(SHOWN_ROWS).cloned().collect::<Vec<_>>()}
                         selection={app.selection.clone()} />
                     }
                 </section>
@@ -77,12 +79,19 @@ pub fn Page() -> Html {
             </div>
             { dialogs(app) }
             <Toast notice={app.notice.clone()} />
+            <Announcer happenings={app.happenings.iter().rev().filter(|happening| happening.matters).take(ANNOUNCED).cloned().collect::<Vec<_>>()} />
         </ContextProvider<Ui>>
     }
 }
 
+/// As many happenings are announced at once.
+const ANNOUNCED: usize = 3;
+
 /// More rows than this are not read; the filter finds what is older.
 const SHOWN_ROWS: usize = 120;
+
+/// A frame that takes longer is a late one.
+const QUICK_FRAME_MILLIS: f64 = 25.0;
 
 /// Starts the worker, and asks it for one delta per frame for as long as the page is there.
 fn run(ui: Ui, motion: Motion) {
@@ -100,8 +109,12 @@ fn run(ui: Ui, motion: Motion) {
         dispatch.dispatch(message);
         if wants_frame && !asked.replace(true) {
             let link = link.clone();
-            let send = Closure::once_into_js(move || link.send(&ToWorker::Frame));
-            let _ = browser::window().request_animation_frame(send.unchecked_ref());
+            browser::after_drawing(move |took| {
+                // A page that draws slowly rests as long as it has drawn: what moves and what is pressed has frames too.
+                let rest = if took > QUICK_FRAME_MILLIS { took as u32 } else { 0 };
+                let send = move || link.send(&ToWorker::Frame);
+                if rest == 0 { send() } else { drop(Timeout::new(rest, send).forget()) }
+            });
         }
     });
     watch_space(ui.link.clone());
@@ -121,17 +134,20 @@ fn watch_space(link: Rc<WorkerLink>) {
 
 /// Space pauses, a full stop steps, a question mark helps; Escape closes the panel.
 fn listen_to_keys(ui: Ui, paused: bool) -> EventListener {
-    EventListener::new(&browser::window(), "keydown", move |event| {
+    // Space would scroll.
+    let may_prevent = EventListenerOptions::enable_prevent_default();
+    EventListener::new_with_options(&browser::window(), "keydown", may_prevent, move |event| {
         let Some(event) = event.dyn_ref::<KeyboardEvent>() else { return };
         if event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
         }
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        let typing = target
-            .is_some_and(|element| element.closest("input, textarea, select, button, dialog").ok().flatten().is_some());
+        let within = |what: &str| target.as_ref().is_some_and(|element| element.closest(what).ok().flatten().is_some());
+        let typing = within("input, textarea, select, dialog");
         match event.key().as_str() {
-            "Escape" if !typing || event.key() == "Escape" => ui.message(Msg::Select(None)),
-            " " if !typing => {
+            // A dialog closes itself.
+            "Escape" if !within("dialog") => ui.message(Msg::Select(None)),
+            " " if !typing && !within("button, summary") => {
                 event.prevent_default();
                 ui.command(if paused { Command::Resume } else { Command::Pause });
             }

@@ -4,6 +4,7 @@ use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, Element, HtmlAnchorElement, HtmlElement, Url, Window};
+use yew::NodeRef;
 
 pub fn window() -> Window {
     web_sys::window().expect("the page runs in a window")
@@ -34,6 +35,19 @@ pub fn slide(element: &Element, from: &str, millis: f64) {
     if let Ok(animate) = Reflect::get(element, &"animate".into()).and_then(JsCast::dyn_into::<Function>) {
         let _ = animate.call2(element, &frames, &options);
     }
+}
+
+pub fn focus(node: &NodeRef) {
+    if let Some(element) = node.cast::<HtmlElement>() {
+        let _ = element.focus();
+    }
+}
+
+/// What has the focus, and whether that is shown: whether the visitor goes by the keyboard.
+pub fn focused() -> Option<(HtmlElement, bool)> {
+    let element = window().document()?.active_element()?.dyn_into::<HtmlElement>().ok()?;
+    let is_shown = element.matches(":focus-visible").unwrap_or(false);
+    Some((element, is_shown))
 }
 
 /// Hands the visitor a file.
@@ -90,6 +104,16 @@ pub fn is_dark() -> bool {
         Some("light") => false,
         _ => window().match_media("(prefers-color-scheme: dark)").ok().flatten().is_some_and(|query| query.matches()),
     }
+}
+
+/// Calls back once what has just been changed is drawn, with the milliseconds that the frame took.
+pub fn after_drawing(then: impl FnOnce(f64) + 'static) {
+    on_frame(move |begun| on_frame(move |now| then(now - begun)));
+}
+
+fn on_frame(then: impl FnOnce(f64) + 'static) {
+    let then = Closure::once_into_js(then);
+    let _ = window().request_animation_frame(then.unchecked_ref());
 }
 
 pub async fn sleep(millis: i32) {

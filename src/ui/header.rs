@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use gloo_timers::callback::Timeout;
+use shore_view::happening::Happening;
 use shore_view::message::Command;
 use shore_view::model::{Broker, Clock, Storage};
 use shore_view::state::{Crash, Dialog, Link, Msg, Notice};
 use shore_view::text;
-use web_sys::HtmlSelectElement;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlSelectElement, Node};
 use yew::prelude::*;
 
 use super::browser;
@@ -37,6 +40,7 @@ pub struct HeaderProps {
 #[component]
 pub fn Header(props: &HeaderProps) -> Html {
     let (dot, state) = match props.link {
+        Link::Running if props.clock.paused => ("busy", "Paused"),
         Link::Running if props.broker.ready => ("on", "Running"),
         Link::Running | Link::Starting => ("busy", "Starting"),
         _ => ("off", "Not running"),
@@ -111,15 +115,17 @@ struct StorageProps {
 fn StorageMenu(props: &StorageProps) -> Html {
     let ui = use_ui();
     let open = use_state(|| false);
+    let button = use_node_ref();
     let toggle = {
         let open = open.clone();
         Callback::from(move |_| open.set(!*open))
     };
     let keep = {
-        let (ui, open) = (ui.clone(), open.clone());
+        let (ui, open, button) = (ui.clone(), open.clone(), button.clone());
         Callback::from(move |_| {
             let ui = ui.clone();
             open.set(false);
+            browser::focus(&button);
             wasm_bindgen_futures::spawn_local(async move {
                 if browser::persist().await {
                     ui.say("The browser will keep this data until you delete it.", false);
@@ -133,9 +139,11 @@ fn StorageMenu(props: &StorageProps) -> Html {
         })
     };
     let choose = |command: Option<Command>| {
-        let (ui, open) = (ui.clone(), open.clone());
+        let (ui, open, button) = (ui.clone(), open.clone(), button.clone());
         Callback::from(move |_| {
             open.set(false);
+            // A dialog gives the focus back to who had it.
+            browser::focus(&button);
             match &command {
                 Some(command) => ui.command(command.clone()),
                 None => ui.open(Dialog::Reset),
@@ -145,16 +153,29 @@ fn StorageMenu(props: &StorageProps) -> Html {
     let storage = &props.storage;
     let share = (storage.used * 100).checked_div(storage.quota).unwrap_or(0).clamp(1, 100);
     let on_escape = {
-        let open = open.clone();
+        let (open, button) = (open.clone(), button.clone());
         Callback::from(move |event: KeyboardEvent| {
-            if event.key() == "Escape" {
+            if event.key() == "Escape" && *open {
+                // The panel stays.
+                event.stop_propagation();
+                open.set(false);
+                browser::focus(&button);
+            }
+        })
+    };
+    let on_leave = {
+        let open = open.clone();
+        Callback::from(move |event: FocusEvent| {
+            let menu = event.current_target().and_then(|menu| menu.dyn_into::<Node>().ok());
+            let next = event.related_target().and_then(|next| next.dyn_into::<Node>().ok());
+            if next.is_some() && !menu.is_some_and(|menu| menu.contains(next.as_ref())) {
                 open.set(false);
             }
         })
     };
     html! {
-        <div class="menu" onkeydown={on_escape}>
-            <button class="button plain" onclick={toggle} aria-expanded={open.to_string()}>
+        <div class="menu" onkeydown={on_escape} onfocusout={on_leave}>
+            <button class="button plain" ref={button.clone()} onclick={toggle} aria-expanded={open.to_string()}>
                 { icon_path("M4 7c0-4 16-4 16 0v10c0 4-16 4-16 0zM4 7c0 4 16 4 16 0M4 12c0 4 16 4 16 0") }
                 <span class="sr">{ "Storage: " }</span>{ text::size(storage.used) }
             </button>
@@ -301,6 +322,40 @@ pub fn Toast(props: &ToastProps) -> Html {
             }
         </div>
     }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct AnnouncerProps {
+    /// What matters most of what happened last, newest first.
+    pub happenings: Vec<Rc<Happening>>,
+}
+
+/// Words come no faster than they can be spoken.
+const ANNOUNCE_MILLIS: u32 = 1_500;
+
+/// Tells who cannot see the page what happens on it.
+#[component]
+pub fn Announcer(props: &AnnouncerProps) -> Html {
+    // The newest one that was told, and the words.
+    let told = use_state(|| (0, String::new()));
+    // Whether one is under way, and what will end it.
+    let next = use_mut_ref(|| (false, None::<Timeout>));
+    let newest = use_mut_ref(Vec::new);
+    newest.borrow_mut().clone_from(&props.happenings);
+    let has_news = props.happenings.first().is_some_and(|happening| happening.id != told.0);
+    if has_news && !next.borrow().0 {
+        let (told, under_way, newest) = (told.clone(), next.clone(), newest.clone());
+        let known = told.0;
+        let timeout = Timeout::new(ANNOUNCE_MILLIS, move || {
+            let newest = newest.borrow();
+            let news = newest.iter().rev().filter(|happening| happening.id > known);
+            let words: Vec<_> = news.map(|happening| happening.words()).collect();
+            under_way.borrow_mut().0 = false;
+            told.set((newest.first().map_or(known, |happening| happening.id), words.join(". ")));
+        });
+        *next.borrow_mut() = (true, Some(timeout));
+    }
+    html! { <p class="sr" role="log" aria-label="What happens" aria-live="polite">{ told.1.clone() }</p> }
 }
 
 pub fn icon_path(path: &'static str) -> Html {

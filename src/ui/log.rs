@@ -7,18 +7,19 @@ use shore_view::happening::{About, Happening};
 use shore_view::model::Exchange;
 use shore_view::state::{Filter, Msg, Selection, Tab};
 use shore_view::text;
-use web_sys::HtmlInputElement;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement, HtmlInputElement};
 use yew::prelude::*;
 
 use super::context::use_ui;
 use super::panel::words;
+use super::size::use_size;
 
 #[derive(PartialEq, Properties)]
 pub struct LogProps {
     /// There are requests, whether or not the filter shows one.
     pub any: bool,
     pub log: Vec<Rc<Exchange>>,
-    pub filter: Filter,
     pub selection: Option<Selection>,
 }
 
@@ -28,10 +29,11 @@ pub fn Log(props: &LogProps) -> Html {
         Some(Selection::Exchange { id }) => Some(id),
         _ => None,
     };
+    let scroll = use_node_ref();
+    let (rows, onscroll) = use_rows(&scroll);
     html! {
         <>
-            <LogHead filter={props.filter.clone()} tab={Tab::Requests} />
-            <div class="log-scroll" tabindex="0" aria-label="Requests, newest first">
+            <div class="log-scroll" id="listed" ref={scroll} {onscroll} tabindex="0" role="tabpanel" aria-label="Requests, newest first">
                 <table class="log">
                     <thead>
                         <tr>
@@ -45,7 +47,7 @@ pub fn Log(props: &LogProps) -> Html {
                         </tr>
                     </thead>
                     <tbody>
-                        { for props.log.iter().map(|exchange| html! {
+                        { for props.log.iter().take(rows).map(|exchange| html! {
                             <Row key={exchange.id} exchange={exchange.clone()} chosen={chosen == Some(exchange.id)} />
                         }) }
                     </tbody>
@@ -62,15 +64,15 @@ pub fn Log(props: &LogProps) -> Html {
 pub struct EventsProps {
     /// Newest first.
     pub happenings: Vec<Rc<Happening>>,
-    pub filter: Filter,
 }
 
 #[component]
 pub fn Events(props: &EventsProps) -> Html {
+    let scroll = use_node_ref();
+    let (rows, onscroll) = use_rows(&scroll);
     html! {
         <>
-            <LogHead filter={props.filter.clone()} tab={Tab::Events} />
-            <div class="log-scroll" tabindex="0" aria-label="Events, newest first">
+            <div class="log-scroll" id="listed" ref={scroll} {onscroll} tabindex="0" role="tabpanel" aria-label="Events, newest first">
                 <table class="log events">
                     <thead>
                         <tr>
@@ -79,7 +81,7 @@ pub fn Events(props: &EventsProps) -> Html {
                             <th>{ "What happened" }</th>
                         </tr>
                     </thead>
-                    <tbody>{ for props.happenings.iter().map(|happening| html! { <EventRow key={happening.id} happening={happening.clone()} /> }) }</tbody>
+                    <tbody>{ for props.happenings.iter().take(rows).map(|happening| html! { <EventRow key={happening.id} happening={happening.clone()} /> }) }</tbody>
                 </table>
                 if props.happenings.is_empty() {
                     <p class="log-empty">{ "Nothing happened yet." }</p>
@@ -87,6 +89,27 @@ pub fn Events(props: &EventsProps) -> Html {
             </div>
         </>
     }
+}
+
+/// No row is lower than this.
+const ROW_HEIGHT: f64 = 24.0;
+
+/// How many rows are drawn: those in sight and as many below them. The list is made anew many times in a second, and each
+/// row costs a part of a frame.
+#[hook]
+fn use_rows(scroll: &NodeRef) -> (usize, Callback<Event>) {
+    let (_, height) = use_size(scroll);
+    let scrolled = use_state_eq(|| 0);
+    let onscroll = {
+        let scrolled = scrolled.setter();
+        Callback::from(move |event: Event| {
+            let rows = f64::from(event.target_unchecked_into::<Element>().scroll_top()) / ROW_HEIGHT;
+            // In steps, so that scrolling draws seldom.
+            scrolled.set((rows / 8.0).ceil() as usize * 8);
+        })
+    };
+    let fit = (height / ROW_HEIGHT).ceil() as usize;
+    (*scrolled + fit + fit.min(8), onscroll)
 }
 
 #[derive(PartialEq, Properties)]
@@ -120,13 +143,14 @@ fn EventRow(props: &EventProps) -> Html {
 }
 
 #[derive(PartialEq, Properties)]
-struct HeadProps {
-    filter: Filter,
-    tab: Tab,
+pub struct HeadProps {
+    pub filter: Filter,
+    pub tab: Tab,
 }
 
+/// What is listed, and of that what is let through.
 #[component]
-fn LogHead(props: &HeadProps) -> Html {
+pub fn LogHead(props: &HeadProps) -> Html {
     let ui = use_ui();
     let on_text = {
         let ui = ui.clone();
@@ -139,13 +163,35 @@ fn LogHead(props: &HeadProps) -> Html {
         let (ui, held) = (ui.clone(), props.filter.held);
         Callback::from(move |_| ui.message(Msg::HoldLog(!held)))
     };
+    // As in any list of tabs: Tab goes to the chosen one, the arrows choose.
+    let on_arrow = {
+        let (ui, tab) = (ui.clone(), props.tab);
+        Callback::from(move |event: KeyboardEvent| {
+            let focused = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+            let (next, other) = match (event.key().as_str(), tab) {
+                ("ArrowRight" | "ArrowLeft", Tab::Requests) => {
+                    (Tab::Events, focused.and_then(|tab| tab.next_element_sibling()))
+                }
+                ("ArrowRight" | "ArrowLeft", Tab::Events) => {
+                    (Tab::Requests, focused.and_then(|tab| tab.previous_element_sibling()))
+                }
+                _ => return,
+            };
+            event.prevent_default();
+            ui.message(Msg::Show(next));
+            if let Some(other) = other.and_then(|other| other.dyn_into::<HtmlElement>().ok()) {
+                let _ = other.focus();
+            }
+        })
+    };
     html! {
         <div class="log-head">
-            <div class="tabs" role="tablist" aria-label="What is listed">
+            <div class="tabs" role="tablist" aria-label="What is listed" onkeydown={on_arrow}>
                 { for [(Tab::Requests, "Requests"), (Tab::Events, "Events")].map(|(tab, label)| {
                     let ui = ui.clone();
                     html! {
-                        <button class="button slim" role="tab" aria-selected={(tab == props.tab).to_string()}
+                        <button key={label} class="button slim" role="tab" aria-selected={(tab == props.tab).to_string()} aria-controls="listed"
+                            tabindex={if tab == props.tab { "0" } else { "-1" }}
                             onclick={Callback::from(move |_| ui.message(Msg::Show(tab)))}>{ label }</button>
                     }
                 }) }

@@ -11,6 +11,8 @@ mod link;
 mod log;
 mod motion;
 mod panel;
+mod rebalance;
+mod size;
 mod stage;
 mod tape;
 

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use shore_view::message::Command;
-use shore_view::model::{Assigned, Broker, Group, Member, Producer, Screen, Topic, Transaction};
+use shore_view::model::{Assigned, Broker, Group, Hold, Member, Producer, Screen, Topic, Transaction};
+use shore_view::rebalance::Rebalance;
 use shore_view::state::{Dialog, Msg, Selection};
 use shore_view::text;
 use yew::prelude::*;
 
 use super::context::use_ui;
 use super::motion::Motion;
+use super::rebalance;
 use super::tape::{Marker, PartitionRow};
 
 #[derive(PartialEq, Properties)]
@@ -38,10 +40,10 @@ pub fn Stage(props: &StageProps) -> Html {
                     <button class="button slim" onclick={ui.on_open(Dialog::NewProducer)}>{ "Add" }</button>
                 </header>
                 <div class="cards">
-                    { for screen.producers.iter().map(|producer| html! {
+                    <>{ for screen.producers.iter().map(|producer| html! {
                         <ProducerCard key={&*producer.name} producer={producer.clone()}
                             chosen={props.selection == Some(Selection::Producer { name: producer.name.clone() })} />
-                    }) }
+                    }) }</>
                     if props.running && screen.producers.is_empty() {
                         <p class="nothing">{ "Nobody produces. Add a producer, or send a record by hand." }</p>
                     }
@@ -61,12 +63,16 @@ pub fn Stage(props: &StageProps) -> Html {
             <div class="column clients">
                 <header>
                     <h2>{ "Consumers" }</h2>
-                    <button class="button slim" onclick={ui.on_open(Dialog::NewMember)}>{ "Add" }</button>
+                    <div class="group">
+                        <button class="button slim" onclick={ui.on_open(Dialog::NewCopier)} aria-label="Add copier" title="A consumer that writes what it reads to another topic, in transactions">{ "Copier" }</button>
+                        <button class="button slim" onclick={ui.on_open(Dialog::NewMember)}>{ "Add" }</button>
+                    </div>
                 </header>
                 <div class="cards">
-                    { for screen.groups.iter().map(|group| html! {
-                        <GroupBox key={&*group.id} group={group.clone()} selection={props.selection.clone()} />
-                    }) }
+                    <>{ for screen.groups.iter().map(|group| html! {
+                        <GroupBox key={&*group.id} group={group.clone()} selection={props.selection.clone()}
+                            rebalance={rebalance::recent(screen, &group.id)} />
+                    }) }</>
                     if props.running && screen.groups.is_empty() {
                         <p class="nothing">{ "Nobody reads. Add a consumer to a group." }</p>
                     }
@@ -181,6 +187,8 @@ pub fn RateControl(props: &RateProps) -> Html {
 #[derive(PartialEq, Properties)]
 struct GroupProps {
     group: Rc<Group>,
+    /// The one that is under way or was lately.
+    rebalance: Option<(Rc<Rebalance>, u64)>,
     selection: Option<Selection>,
 }
 
@@ -206,12 +214,15 @@ fn GroupBox(props: &GroupProps) -> Html {
                 </button>
                 <span class="group small quiet"><i class={classes!("dot", dot)}></i>{ state }</span>
             </header>
-            { for group.members.iter().enumerate().map(|(place, member)| html! {
+            if let Some((rebalance, now)) = &props.rebalance {
+                { rebalance::strip(rebalance, group, *now) }
+            }
+            <>{ for group.members.iter().enumerate().map(|(place, member)| html! {
                 <MemberCard key={&*member.member_id} member={member.clone()} group={group.id.clone()} {place}
                     chosen={props.selection == Some(Selection::Member {
                         group: group.id.clone(), member_id: member.member_id.clone()
                     })} />
-            }) }
+            }) }</>
             if group.members.is_empty() {
                 <p class="small quiet">{ "No members. Its committed offsets stay." }</p>
             }
@@ -246,6 +257,16 @@ fn MemberCard(props: &MemberProps) -> Html {
                     <span class="small paused-mark" title="It stays in its group and fetches nothing">{ "paused" }</span>
                 }
             </p>
+            if let Some(copies) = &member.copies {
+                <p class="small quiet copies"><code>{ copies.from.clone() }</code>{ " \u{2192} " }<code>{ copies.to.clone() }</code></p>
+                <p class="figures">
+                    <span><b>{ text::grouped(copies.transactions.committed as i64) }</b>{ " committed" }</span>
+                    <span><b>{ text::grouped(copies.transactions.aborted as i64) }</b>{ " aborted" }</span>
+                    if copies.is_open {
+                        <span class="open-transaction">{ format!("{} open", text::grouped(copies.transactions.records as i64)) }</span>
+                    }
+                </p>
+            }
             if let Some(error) = &member.last_error {
                 <p class="small error">{ error.clone() }</p>
             }
@@ -259,13 +280,20 @@ fn MemberCard(props: &MemberProps) -> Html {
 }
 
 fn assigned(assigned: &Assigned) -> Html {
-    let (class, lag) = match assigned.lag {
+    let lag = match assigned.lag {
         Some(0) => ("lag", "caught up".to_owned()),
         Some(lag) => ("lag behind", format!("{} behind", text::grouped(lag))),
         None => ("lag", String::new()),
     };
+    let (hold, (class, lag)) = match &assigned.hold {
+        Hold::Reads => (None, lag),
+        Hold::Leaving => (Some("leaving"), ("lag", "to give back".into())),
+        Hold::GivenBack { to: None } => (Some("given-back"), ("lag", "given back".into())),
+        Hold::GivenBack { to: Some(reader) } => (Some("given-back"), ("lag", format!("to {reader}"))),
+        Hold::Awaited => (Some("awaited"), ("lag", "awaited".into())),
+    };
     html! {
-        <li>
+        <li class={classes!(hold)}>
             <code>{ format!("{}-{}", assigned.topic, assigned.partition) }</code>
             <span>{ assigned.position.map_or("–".into(), text::grouped) }</span>
             <span class={class}>{ lag }</span>
@@ -312,10 +340,10 @@ fn BrokerCard(props: &BrokerProps) -> Html {
             } else if users.is_empty() {
                 <p class="nothing">{ "No topics yet. Make one, and its partitions appear here as tapes of record batches." }</p>
             }
-            { for users.iter().map(|topic| html! {
+            <>{ for users.iter().map(|topic| html! {
                 <TopicBox key={&*topic.name} topic={(*topic).clone()} markers={markers(&topic.name, &props.groups)}
                     selection={props.selection.clone()} />
-            }) }
+            }) }</>
             <Internal topics={props.topics.iter().filter(|topic| topic.internal).cloned().collect::<Vec<_>>()}
                 shown={props.internal_shown} />
         </article>
@@ -364,11 +392,11 @@ fn TopicBox(props: &TopicProps) -> Html {
                     <button class="button plain slim" onclick={ui.on_open(Dialog::DeleteTopic { topic: topic.name.clone() })}>{ "Delete" }</button>
                 </div>
             </header>
-            { for topic.partitions.iter().map(|partition| html! {
+            <>{ for topic.partitions.iter().map(|partition| html! {
                 <PartitionRow key={partition.index} topic={topic.name.clone()} partition={partition.clone()}
                     markers={props.markers.iter().filter(|marker| marker.partition == partition.index).cloned().collect::<Vec<_>>()}
                     chosen={chosen_in(&props.selection, &topic.name, partition.index)} />
-            }) }
+            }) }</>
         </section>
     }
 }

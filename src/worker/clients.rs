@@ -3,12 +3,12 @@
 use shore_base::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_sim::Action;
-use shore_sim::action::{ConsumerSpec, ProducerSpec, TransactionSpec};
+use shore_sim::action::{ConsumerSpec, CopierSpec, ProducerSpec, TransactionSpec};
 use shore_view::message::{Command, Transactions};
 
 pub const CLIENTS_NOTE: &str = "clients";
 
-/// By name. Invariant: each is an `AddProducer` or an `AddConsumer` of that name.
+/// By name. Invariant: each is an `AddProducer`, an `AddConsumer` or an `AddCopier` of that name.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     by_name: BTreeMap<String, Action>,
@@ -40,6 +40,7 @@ impl Clients {
         let name = match &action {
             Action::AddProducer(spec) => spec.name.clone(),
             Action::AddConsumer(spec) => spec.name.clone(),
+            Action::AddCopier(spec) => spec.name.clone(),
             Action::PauseConsumer { actor } => return self.set_paused(actor, true),
             _ => return,
         };
@@ -80,18 +81,35 @@ impl Clients {
     pub fn new_producer(&self, topic: &str, millirate: u64, transactions: Option<Transactions>) -> Action {
         let mut spec = ProducerSpec::new(self.free_name(&format!("{topic}-producer")), topic);
         spec.millirate = millirate;
-        spec.transactions = transactions.map(|transactions| TransactionSpec {
-            records: transactions.records.max(1),
-            abort_percent: transactions.abort_percent.min(100),
-            ..TransactionSpec::new(transactions.id.to_string())
-        });
+        spec.transactions = transactions.map(transaction_spec);
         Action::AddProducer(spec)
+    }
+
+    pub fn new_copier(&self, group: &str, from: &str, to: &str, pace: u32, transactions: Transactions) -> Action {
+        let mut spec = CopierSpec::new(self.free_name(&format!("{from}-copier")), group, from, to);
+        let name = spec.name.as_str().into();
+        let id = if transactions.id.is_empty() { name } else { transactions.id };
+        spec.transactions = transaction_spec(Transactions { id, ..transactions });
+        spec.records_per_second = pace.into();
+        spec.session_timeout = SESSION_TIMEOUT;
+        Action::AddCopier(spec)
     }
 
     pub fn new_member(&self, group: &str, topic: &str) -> ConsumerSpec {
         member(&self.free_name(group), group, topic)
     }
 }
+
+fn transaction_spec(transactions: Transactions) -> TransactionSpec {
+    TransactionSpec {
+        records: transactions.records.max(1),
+        abort_percent: transactions.abort_percent.min(100),
+        ..TransactionSpec::new(transactions.id.to_string())
+    }
+}
+
+/// A reader of the page sees a member that is gone before losing patience.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The action behind a command that is a request of the admin client.
 pub fn request(command: &Command) -> Option<Action> {
@@ -119,9 +137,9 @@ pub fn request(command: &Command) -> Option<Action> {
 
 fn member(name: &str, group: &str, topic: &str) -> ConsumerSpec {
     let mut spec = ConsumerSpec::new(name, group, topic);
-    // A reader of the page sees its commits, and a member that is gone, before losing patience.
+    // As with the session: its commits are to be seen.
     spec.auto_commit = Some(Duration::from_secs(3));
-    spec.session_timeout = Duration::from_secs(6);
+    spec.session_timeout = SESSION_TIMEOUT;
     spec
 }
 

@@ -401,12 +401,20 @@ impl Inner {
                 let action = self.clients.new_producer(&topic, u64::from(rate_milli), transactions);
                 self.add_client(action).map(silent)
             }
-            Command::AddMember { group, topic, assignors, read_committed, instance } => {
+            Command::AddMember { group, topic, assignors, read_committed, pace, instance } => {
                 let mut spec = self.clients.new_member(&group, &topic);
                 spec.set_assignors(&assignors)?;
                 spec.isolation = if read_committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+                spec.records_per_second = pace.into();
                 spec.instance_id = instance.map(|instance| instance.to_string());
                 self.add_client(Action::AddConsumer(spec)).map(silent)
+            }
+            Command::AddCopier { from, to, .. } if from == to => {
+                Err(format!("A copier of {from} into itself would read what it writes, for ever."))
+            }
+            Command::AddCopier { group, from, to, pace, transactions } => {
+                let action = self.clients.new_copier(&group, &from, &to, pace, transactions);
+                self.add_client(action).map(silent)
             }
             Command::SetRate { actor, rate_milli } => {
                 let millirate = u64::from(rate_milli);
@@ -532,6 +540,7 @@ impl Inner {
         }
         let mut next = screen::screen(&self.world.snapshot(), &view, &self.host);
         self.history.complete(&mut next);
+        self.watch.complete(&mut next);
         let mut delta = self.sent.delta_to(&next);
         delta.exchanges = self.watch.take_news();
         delta.happenings = self.watch.take_happenings();

@@ -1,5 +1,6 @@
 // What the broker can do, done and seen on the page.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { clock, closed, fact, fill, moving, open, refused, showGroup, showPartition, showTopic, topicOf } from './page.mjs';
 
 export const abilities = {
@@ -102,6 +103,68 @@ export const abilities = {
     await page.locator('.events tr', { hasText: 'billing' }).first().waitFor();
   },
 
+  'a cooperative rebalance is drawn beside an eager one': async ({ browser, url, watch, shots }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
+    const add = async (fields, assignors) => {
+      await page.getByRole('button', { name: 'Add', exact: true }).last().click();
+      if (assignors) await page.locator('dialog').getByLabel('Assignors').selectOption(assignors);
+      await fill(page, fields, 'Add');
+      await closed(page);
+    };
+    const group = (name) => page.getByRole('region', { name: `Group ${name}` });
+    const panel = page.locator('.panel-region');
+    const slow = { 'Records per second': '1' };
+    await add({ Group: 'billing', ...slow });
+    await add({ Group: 'audit' }, 'cooperative-sticky');
+    await add({ Group: 'audit', ...slow }, 'cooperative-sticky');
+    // The slow ones always have something to do, and a rebalance waits for them.
+    const faster = page.getByRole('group', { name: 'Rate of shop' }).getByRole('button', { name: 'Faster' });
+    for (let click = 0; click < 3; click += 1) await faster.click();
+    // All three are read, by two.
+    await group('audit').locator('article:has(.assigned) ~ article:has(.assigned)').waitFor();
+    await group('audit').getByText('stable', { exact: true }).waitFor();
+
+    // Slow time shows it while it is under way: each eager member stops reading, whatever it keeps in the end.
+    await showGroup(page, 'billing');
+    await panel.getByRole('heading', { name: 'Last rebalance' }).waitFor();
+    await page.getByLabel('Speed').selectOption('0.5\u00d7');
+    await add({ Group: 'billing' });
+    await group('billing').locator('.assigned li.leaving', { hasText: 'to give back' }).first().waitFor();
+    await group('billing').locator('.assigned li.given-back').first().waitFor();
+    await panel.getByRole('heading', { name: 'Rebalance under way' }).waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await group('billing').getByRole('img', { name: /^Eager rebalance of billing: [12] of 3 partitions stood still/ }).waitFor();
+    await page.screenshot({ path: join(shots, 'rebalance-eager.png') });
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.getByLabel('Speed').selectOption('1\u00d7');
+    await panel.getByRole('heading', { name: 'Last rebalance' }).waitFor();
+    const eager = panel.getByRole('img', { name: /^Eager rebalance of billing: 3 of 3 partitions stood still/ });
+    await eager.waitFor();
+    assert.equal(await eager.locator('.lane:has(.gap)').count(), 3, 'nobody reads anything for a while');
+
+    // Cooperative members read on: only what changes hands stands still.
+    await page.getByLabel('Speed').selectOption('0.5\u00d7');
+    await showGroup(page, 'audit');
+    await add({ Group: 'audit' }, 'cooperative-sticky');
+    await panel.getByRole('heading', { name: 'Rebalance under way' }).waitFor();
+    await group('audit').locator('.assigned li.given-back').first().waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    const reading = await group('audit').locator('.assigned li:not(.given-back):not(.awaited)').count();
+    assert.equal(reading, 2, 'what does not change hands is read on');
+    await page.screenshot({ path: join(shots, 'rebalance-cooperative.png') });
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.getByLabel('Speed').selectOption('1\u00d7');
+    await panel.getByRole('heading', { name: 'Last rebalance' }).waitFor();
+    const cooperative = panel.getByRole('img', { name: /^Cooperative rebalance of audit: 1 of 3 partitions stood still/ });
+    await cooperative.waitFor();
+    assert.equal(await cooperative.locator('.lane:has(.gap)').count(), 1, 'two are read on');
+    await cooperative.getByText('It took 2 generations').waitFor();
+    await panel.getByRole('img', { name: /^Eager rebalance of billing/ }).waitFor();
+    await page.screenshot({ path: join(shots, 'rebalances.png') });
+  },
+
   'compaction and retention at work, in fast time': async ({ browser, url, watch }) => {
     const page = watch(await open(browser, url));
     await moving(page);
@@ -189,5 +252,60 @@ export const abilities = {
     await showPartition(page, 'transfers', 0);
     const row = panel.locator('.table tr', { has: page.getByRole('cell', { name: producer, exact: true }) }).first();
     await row.locator('td').nth(4).getByText(/^\d+$/).waitFor();
+  },
+
+  'a copier reads and writes in one transaction': async ({ browser, url, watch, shots }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.getByRole('button', { name: 'New topic' }).click();
+    await fill(page, { Name: 'invoices', Partitions: '1' }, 'Create');
+    await closed(page);
+    await page.getByRole('button', { name: 'Add copier' }).click();
+    await page.locator('dialog').getByLabel('Source topic').selectOption('orders');
+    await page.locator('dialog').getByLabel('Target topic').selectOption('orders');
+    await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click();
+    await refused(page, /of orders into itself/);
+    await page.locator('dialog').getByLabel('Target topic').selectOption('invoices');
+    await fill(page, { Group: 'invoicing', 'Transactional id': 'scribe', 'Records in each': '4', Aborted: '40' }, 'Add');
+    await closed(page);
+
+    // It is a member of its group, and a producer whose transactions its coordinator knows.
+    const group = page.getByRole('region', { name: 'Group invoicing' });
+    await group.locator('.assigned li').nth(2).waitFor();
+    await group.locator('.copies').getByText('invoices').waitFor();
+    await group.locator('.open-transaction').waitFor();
+    const topic = topicOf(page, 'invoices');
+    for (const fate of ['in an open transaction', 'aborted', 'in a committed transaction', 'the marker of a commit', 'the marker of an abort']) {
+      await topic.getByRole('button', { name: new RegExp(`, ${fate}$`) }).first().waitFor({ timeout: 60_000 });
+    }
+    await page.getByRole('button', { name: 'Member orders-copier-1' }).click();
+    await fact(page, 'Copies').getByText('orders to invoices').waitFor();
+    await fact(page, 'Transactional id').getByText('scribe').waitFor();
+    await page.waitForFunction(() => {
+      const facts = [...document.querySelectorAll('.panel-region dt')].map((name) => [name.textContent, Number(name.nextElementSibling.textContent.replaceAll(',', ''))]);
+      const { 'Records copied': copied, Committed: committed, Aborted: aborted } = Object.fromEntries(facts);
+      return copied > 0 && committed > 0 && aborted > 0;
+    });
+    await page.screenshot({ path: join(shots, 'copier.png') });
+    // Where it has read up to is committed with what it wrote.
+    await showGroup(page, 'invoicing');
+    const panel = page.locator('.panel-region');
+    await panel.locator('.table.offsets tbody td:nth-child(2)').getByText(/^[1-9]/).first().waitFor();
+    await panel.getByText(/wait for the transaction of producer/).first().waitFor();
+    await page.getByRole('button', { name: 'Transactional id scribe' }).click();
+    await panel.locator('.happenings b').getByText('PrepareCommit \u2192 CompleteCommit', { exact: true }).first().waitFor();
+
+    // It goes on after a reload, and can be taken away.
+    await page.reload();
+    await moving(page);
+    await group.locator('.copies').waitFor();
+    // The member that it was before is there until its session is over.
+    await page.waitForFunction(() => {
+      const members = [...document.querySelectorAll('section[aria-label="Group invoicing"] article')];
+      return members.length === 1 && members[0].querySelectorAll('.copies ~ .assigned li').length === 3;
+    });
+    await page.getByRole('button', { name: 'Member orders-copier-1' }).click();
+    await page.getByRole('button', { name: 'Leave the group' }).click();
+    await group.getByText('No members').waitFor();
   },
 };

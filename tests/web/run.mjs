@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 import { abilities } from './abilities.mjs';
+import { access } from './access.mjs';
 import { EXECUTABLE, FLAGS } from './chromium.mjs';
 import { journeys } from './journeys.mjs';
 import { serve } from './server.mjs';
@@ -24,7 +25,7 @@ const { values, positionals } = parseArgs({
 mkdirSync(values.shots, { recursive: true });
 const server = await serve(resolve(values.dist));
 let failed = 0;
-for (const [name, journey] of Object.entries({ ...journeys, ...abilities, ...troubles })) {
+for (const [name, journey] of Object.entries({ ...journeys, ...abilities, ...access, ...troubles })) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   const profile = mkdtempSync(join(tmpdir(), 'shore-journey-'));
   const browser = await chromium.launchPersistentContext(profile, {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use shore_broker::event::Event;
-use shore_broker::group::{Departure, GroupEvent};
+use shore_broker::group::{Departure, GroupEvent, StateName};
 use shore_broker::txn::TxnEvent;
 use shore_wire::records::metadata::MetadataRecord;
 
@@ -18,6 +18,20 @@ pub struct Happening {
     pub text: Rc<str>,
     /// From one state to another, where that is what happened.
     pub step: Option<(Rc<str>, Rc<str>)>,
+    /// Who cannot see the page is told of it.
+    pub matters: bool,
+}
+
+impl Happening {
+    /// As a sentence of its own.
+    pub fn words(&self) -> String {
+        let about = self.about.label();
+        match &self.step {
+            Some((_, to)) if self.text.is_empty() => format!("{about}: {to}"),
+            Some((_, to)) => format!("{about}: {to}, {}", self.text),
+            None => format!("{about}: {}", self.text),
+        }
+    }
 }
 
 /// What it happened to.
@@ -110,7 +124,22 @@ pub fn happening(event: &Event) -> Option<Happening> {
         | Event::HighWatermarkMoved { .. }
         | Event::MetadataRecord { .. } => return None,
     };
-    Some(Happening { id: 0, at_micros: 0, about, text: text.into(), step })
+    Some(Happening { id: 0, at_micros: 0, about, text: text.into(), step, matters: matters(event) })
+}
+
+/// Whether it changes what the cluster is, and does not happen all the time.
+fn matters(event: &Event) -> bool {
+    match event {
+        Event::TopicCreated { .. } | Event::TopicDeleted { .. } | Event::StoreFailed { .. } | Event::StoreHealed => {
+            true
+        }
+        Event::Group(GroupEvent::StateChanged { to, .. }) => *to == StateName::PreparingRebalance,
+        Event::Group(event) => {
+            matches!(event, GroupEvent::GenerationStarted { .. } | GroupEvent::MemberGone { .. })
+        }
+        Event::Transaction(event) => matches!(event, TxnEvent::TimedOut { .. }),
+        _ => false,
+    }
 }
 
 const TOPIC: i8 = 2;
@@ -197,7 +226,6 @@ fn of_transaction(event: &TxnEvent) -> Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shore_broker::group::StateName;
     use shore_broker::txn::TransactionState;
     use shore_log::{Cleaned, Dirt};
 
@@ -253,7 +281,7 @@ mod tests {
             reason: "m-2 joins".into(),
         };
         let told = happening(&Event::Group(change)).expect("a change of state");
-        assert_eq!(told.step, Some(("Stable".into(), "PreparingRebalance".into())));
+        assert_eq!((told.step, told.matters), (Some(("Stable".into(), "PreparingRebalance".into())), true));
         let begun = TxnEvent::StateChanged {
             transactional_id: "pay".into(),
             from: None,

@@ -10,6 +10,7 @@ pub mod happening;
 pub mod machine;
 pub mod message;
 pub mod model;
+pub mod rebalance;
 pub mod screen;
 pub mod state;
 pub mod tape;

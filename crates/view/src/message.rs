@@ -131,8 +131,20 @@ pub enum Command {
         assignors: Rc<str>,
         /// It sees nothing of transactions that are open or were aborted.
         read_committed: bool,
+        /// Records that its owner gets through in a second; 0 for any number.
+        pace: u32,
         /// Makes it a static member (`group.instance.id`).
         instance: Option<Rc<str>>,
+    },
+    /// A member of a group that writes what it reads to another topic, in transactions that hold its offsets too.
+    AddCopier {
+        group: Rc<str>,
+        from: Rc<str>,
+        to: Rc<str>,
+        /// Records that it gets through in a second; 0 for any number.
+        pace: u32,
+        /// `records` is the most that it takes into one.
+        transactions: Transactions,
     },
     /// A member fetches nothing for a while, or goes on.
     PauseMember {

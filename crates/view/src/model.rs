@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::happening::Happening;
+use crate::rebalance::Rebalance;
 
 /// Everything that is drawn all the time. What is looked at closely is asked for ([`crate::message::Question`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Screen {
     pub producers: Vec<Rc<Producer>>,
     pub groups: Vec<Rc<Group>>,
     pub transactions: Vec<Rc<Transaction>>,
+    /// The last of each group, in the order in which they began.
+    pub rebalances: Vec<Rc<Rebalance>>,
     pub storage: Rc<Storage>,
 }
 
@@ -143,6 +146,8 @@ pub struct Group {
     pub id: Rc<str>,
     pub state: Rc<str>,
     pub protocol: Rc<str>,
+    /// All its members keep what they have while it rebalances.
+    pub cooperative: bool,
     pub generation: i32,
     /// Since when it has been in its state, in milliseconds since 1970.
     pub since_millis: Option<i64>,
@@ -164,7 +169,20 @@ pub struct Member {
     pub running: bool,
     pub last_error: Option<Rc<str>>,
     pub read: u64,
+    /// What a copier does with what it reads.
+    pub copies: Option<Copies>,
     pub assignment: Vec<Assigned>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copies {
+    pub from: Rc<str>,
+    pub to: Rc<str>,
+    /// Records of transactions that were committed.
+    pub copied: u64,
+    /// One of its transactions is open.
+    pub is_open: bool,
+    pub transactions: Transactions,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +192,20 @@ pub struct Assigned {
     /// The next offset it will read, if it knows.
     pub position: Option<i64>,
     pub lag: Option<i64>,
+    pub hold: Hold,
+}
+
+/// How a member stands to a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    #[default]
+    Reads,
+    /// It reads it until it hears that it has to give it back.
+    Leaving,
+    /// It read it when the rebalance began; who reads it now.
+    GivenBack { to: Option<Rc<str>> },
+    /// It has been given it and has not heard of that yet.
+    Awaited,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +287,7 @@ pub struct Delta {
     pub producers: Option<Listed<Producer>>,
     pub groups: Option<Listed<Group>>,
     pub transactions: Option<Listed<Transaction>>,
+    pub rebalances: Option<Listed<Rebalance>>,
     pub storage: Option<Rc<Storage>>,
     /// New exchanges, and known ones that now have an answer.
     pub exchanges: Vec<Exchange>,
@@ -306,6 +339,7 @@ impl Screen {
             producers: Listed::between(&self.producers, &next.producers),
             groups: Listed::between(&self.groups, &next.groups),
             transactions: Listed::between(&self.transactions, &next.transactions),
+            rebalances: Listed::between(&self.rebalances, &next.rebalances),
             storage: (self.storage != next.storage).then(|| next.storage.clone()),
             exchanges: Vec::new(),
             happenings: Vec::new(),
@@ -328,6 +362,9 @@ impl Screen {
         }
         if let Some(transactions) = delta.transactions {
             self.transactions = transactions.onto(&self.transactions);
+        }
+        if let Some(rebalances) = delta.rebalances {
+            self.rebalances = rebalances.onto(&self.rebalances);
         }
         if let Some(storage) = delta.storage {
             self.storage = storage;

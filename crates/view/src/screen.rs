@@ -5,10 +5,11 @@ use std::rc::Rc;
 use shore_base::Uuid;
 use shore_base::collections::BTreeMap;
 use shore_base::collections::sort_by;
-use shore_broker::group::{GroupView, MemberView};
+use shore_broker::group::{GroupView, MemberView, StateName};
 use shore_broker::txn::TransactionView;
 use shore_broker::view::{LogView, NodeView, PartitionView, TopicConfigView, TopicView};
-use shore_sim::snapshot::{ActorSnapshot, Doing, PartitionSnapshot, Snapshot};
+use shore_client::TransactionState;
+use shore_sim::snapshot::{ActorSnapshot, Doing, PartitionSnapshot, Snapshot, TransactionsSnapshot};
 
 use crate::fate;
 use crate::message::{Config, PartitionDetails, ProducerState, SegmentDetails};
@@ -50,6 +51,7 @@ pub fn screen(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Screen {
         producers: snapshot.actors.iter().filter_map(|actor| producer(actor, host)).map(Rc::new).collect(),
         groups: groups(snapshot, node, host),
         transactions: node.transactions.iter().map(|view| Rc::new(transaction(view))).collect(),
+        rebalances: Vec::new(),
         storage: Rc::new(host.storage.clone()),
     }
 }
@@ -127,13 +129,17 @@ fn producer(actor: &ActorSnapshot, host: &Host) -> Option<Producer> {
         acked: *acknowledged,
         failed: *failed,
         last_error: host.error(&actor.name),
-        transactions: transactions.as_ref().map(|it| Transactions {
-            id: it.transactional_id.as_str().into(),
-            records: it.records,
-            committed: it.committed,
-            aborted: it.aborted,
-        }),
+        transactions: transactions.as_ref().map(transactions_of),
     })
+}
+
+fn transactions_of(snapshot: &TransactionsSnapshot) -> Transactions {
+    Transactions {
+        id: snapshot.transactional_id.as_str().into(),
+        records: snapshot.records,
+        committed: snapshot.committed,
+        aborted: snapshot.aborted,
+    }
 }
 
 /// Groups as the coordinator has them, and what their members in this world know of themselves. A
@@ -141,7 +147,7 @@ fn producer(actor: &ActorSnapshot, host: &Host) -> Option<Producer> {
 fn groups(snapshot: &Snapshot, node: &NodeView, host: &Host) -> Vec<Rc<Group>> {
     let mut groups: Vec<Group> = node.groups.iter().map(|view| group(view, snapshot)).collect();
     for actor in &snapshot.actors {
-        let Doing::Consuming { group: id, .. } = &actor.doing else { continue };
+        let (Doing::Consuming { group: id, .. } | Doing::Copying { group: id, .. }) = &actor.doing else { continue };
         let place = groups.iter().position(|group| *group.id == **id).unwrap_or_else(|| {
             groups.push(Group { id: id.as_str().into(), state: "Empty".into(), ..Group::default() });
             groups.len() - 1
@@ -181,6 +187,7 @@ fn group(view: &GroupView, snapshot: &Snapshot) -> Group {
         id: view.group.as_ref().into(),
         state: view.state.as_str().into(),
         protocol: view.protocol.as_deref().unwrap_or_default().into(),
+        cooperative: !view.members.is_empty() && view.members.iter().all(is_cooperative),
         generation: view.generation,
         since_millis: view.since.map(|at| at.as_millis()),
         members: view.members.iter().map(member).collect(),
@@ -196,9 +203,14 @@ fn group(view: &GroupView, snapshot: &Snapshot) -> Group {
     }
 }
 
+/// Whether a member keeps what it has while it joins: as in Java, if all its assignors can do with that.
+fn is_cooperative(member: &MemberView) -> bool {
+    member.protocols.iter().all(|protocol| &**protocol == "cooperative-sticky")
+}
+
 fn joined(view: &MemberView, group: &GroupView, snapshot: &Snapshot) -> Member {
     let actor = snapshot.actors.iter().find(|actor| match &actor.doing {
-        Doing::Consuming { member_id, .. } => **member_id == *view.member,
+        Doing::Consuming { member_id, .. } | Doing::Copying { member_id, .. } => **member_id == *view.member,
         _ => false,
     });
     let told = view.assignment.iter().map(|(topic, partition)| Assigned {
@@ -207,8 +219,10 @@ fn joined(view: &MemberView, group: &GroupView, snapshot: &Snapshot) -> Member {
         ..Assigned::default()
     });
     let mut member = actor.map_or_else(Member::default, outsider);
-    if member.assignment.is_empty() {
+    if member.actor.is_none() {
         member.assignment = told.collect();
+    } else {
+        see_changes(&mut member.assignment, told.collect(), view, group.state);
     }
     member.member_id = view.member.as_ref().into();
     member.client_id = view.client_id.as_ref().into();
@@ -224,22 +238,60 @@ fn joined(view: &MemberView, group: &GroupView, snapshot: &Snapshot) -> Member {
     member
 }
 
+/// What a member is about to give back, and what it is about to hear of.
+fn see_changes(own: &mut Vec<Assigned>, told: Vec<Assigned>, view: &MemberView, state: StateName) {
+    let is_in = |one: &Assigned, all: &[Assigned]| {
+        all.iter().any(|other| other.topic == one.topic && other.partition == one.partition)
+    };
+    match state {
+        StateName::PreparingRebalance if !is_cooperative(view) && !view.awaits_join => {
+            own.iter_mut().for_each(|one| one.hold = Hold::Leaving);
+        }
+        StateName::Stable => {
+            own.iter_mut().filter(|one| !is_in(one, &told)).for_each(|one| one.hold = Hold::Leaving);
+            let awaited: Vec<_> = told.into_iter().filter(|one| !is_in(one, own)).collect();
+            own.extend(awaited.into_iter().map(|one| Assigned { hold: Hold::Awaited, ..one }));
+        }
+        _ => {}
+    }
+}
+
 /// A member as it knows itself.
 fn outsider(actor: &ActorSnapshot) -> Member {
     let name: Rc<str> = actor.name.as_str().into();
     let mut member = Member { actor: Some(name.clone()), client_id: name, ..Member::default() };
-    if let Doing::Consuming { state, member_id, consumed, paused, partitions, .. } = &actor.doing {
-        member.member_id = if member_id.is_empty() { actor.name.as_str().into() } else { member_id.as_str().into() };
-        member.state = (*state).into();
-        member.running = !paused;
-        member.read = *consumed;
-        member.assignment = partitions.iter().map(assigned).collect();
-    }
+    let (state, member_id, partitions) = match &actor.doing {
+        Doing::Consuming { state, member_id, consumed, paused, partitions, .. } => {
+            (member.running, member.read) = (!paused, *consumed);
+            (state, member_id, partitions)
+        }
+        Doing::Copying { from, to, state, member_id, copied, transactions, partitions, .. } => {
+            (member.running, member.read) = (true, *copied);
+            member.copies = Some(Copies {
+                from: from.as_str().into(),
+                to: to.as_str().into(),
+                copied: *copied,
+                is_open: matches!(transactions.state, TransactionState::InTransaction),
+                transactions: transactions_of(transactions),
+            });
+            (state, member_id, partitions)
+        }
+        _ => return member,
+    };
+    member.member_id = if member_id.is_empty() { actor.name.as_str().into() } else { member_id.as_str().into() };
+    member.state = (*state).into();
+    member.assignment = partitions.iter().map(assigned).collect();
     member
 }
 
 fn assigned(at: &PartitionSnapshot) -> Assigned {
-    Assigned { topic: at.topic.as_str().into(), partition: at.partition, position: at.position, lag: at.lag }
+    Assigned {
+        topic: at.topic.as_str().into(),
+        partition: at.partition,
+        position: at.position,
+        lag: at.lag,
+        hold: Hold::Reads,
+    }
 }
 
 /// A partition's segments and the files of each, and the producers that it knows.

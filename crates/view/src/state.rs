@@ -108,6 +108,7 @@ pub enum Dialog {
     },
     NewProducer,
     NewMember,
+    NewCopier,
     Send {
         topic: Option<Rc<str>>,
     },
@@ -398,6 +399,7 @@ mod tests {
             about: About::Group(name.into()),
             text: "it changed".into(),
             step: None,
+            matters: false,
         };
         let happenings = vec![group(1, "a"), group(2, "b"), group(3, "a")];
         let delta = Delta { happenings, ..Delta::default() };

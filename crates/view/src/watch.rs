@@ -12,7 +12,8 @@ use shore_wire::frame::{decode_request_head, response_correlation_id};
 use crate::decode::{About, Load, TopicRef, about_request, about_response, request_details, response_details};
 use crate::happening::{Happening, happening};
 use crate::message::{Details, ExchangeDetails};
-use crate::model::{Answer, Carried, Exchange};
+use crate::model::{Answer, Carried, Exchange, Screen};
+use crate::rebalance::Rebalances;
 
 /// Frames of the last exchanges are kept up to this many bytes.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
@@ -32,6 +33,7 @@ pub struct Watch {
     happenings: Vec<Happening>,
     next_happening: u64,
     topic_names: BTreeMap<[u8; 16], Rc<str>>,
+    rebalances: Rebalances,
 }
 
 struct Kept {
@@ -47,6 +49,7 @@ impl Watch {
     }
 
     pub fn note(&mut self, event: &Event) {
+        self.rebalances.note(event);
         match &event.kind {
             EventKind::RequestSent { conn, frame, .. } => self.request(event.at, *conn, frame),
             EventKind::ResponseArrived { conn, frame } => self.response(event.at, *conn, frame),
@@ -77,6 +80,11 @@ impl Watch {
     /// What happened inside the broker since the last call.
     pub fn take_happenings(&mut self) -> Vec<Happening> {
         std::mem::take(&mut self.happenings)
+    }
+
+    /// Draws what a snapshot does not show: how things came to be as they are.
+    pub fn complete(&mut self, screen: &mut Screen) {
+        self.rebalances.complete(screen);
     }
 
     pub fn details(&self, id: u64) -> Details {

@@ -19,11 +19,7 @@ pub fn NewProducer(props: &TopicsProps) -> Html {
         let rate = form.text("rate").parse::<f64>().unwrap_or(1.0);
         let rate_milli = (rate * 1_000.0).clamp(0.0, 10_000_000.0) as u32;
         let id = form.trimmed("transactional");
-        let transactions = (!id.is_empty()).then(|| Transactions {
-            id,
-            records: form.text("records").parse().unwrap_or(5),
-            abort_percent: form.text("aborts").parse().unwrap_or(0),
-        });
+        let transactions = (!id.is_empty()).then(|| transactions(&form, id));
         Some(Command::AddProducer { topic: form.text("topic").into(), rate_milli, transactions })
     });
     html! {
@@ -36,15 +32,67 @@ pub fn NewProducer(props: &TopicsProps) -> Html {
                 <input type="text" name="transactional" autocomplete="off" placeholder="none" />
                 <small>{ "With one it sends in transactions: readers of what is committed see all of one or nothing." }</small>
             </label>
+            { transaction_fields("Records in each", "5") }
+            <p class="small quiet">{ "Idempotent, acks=all, keyed records. It goes on after a reload." }</p>
+        </Frame>
+    }
+}
+
+fn transactions(form: &Form, id: Rc<str>) -> Transactions {
+    Transactions {
+        id,
+        records: form.text("records").parse().unwrap_or(5),
+        abort_percent: form.text("aborts").parse().unwrap_or(0),
+    }
+}
+
+fn transaction_fields(label: &'static str, records: &'static str) -> Html {
+    html! {
+        <div class="pair">
+            <label class="field"><span>{ label }</span>
+                <Input kind="number" name="records" min="1" max="1000" value={records} />
+            </label>
+            <label class="field"><span>{ "Aborted, in percent" }</span>
+                <Input kind="number" name="aborts" min="0" max="100" value="20" />
+            </label>
+        </div>
+    }
+}
+
+/// A consumer and a producer in one: what it reads and where it stands are parts of one transaction.
+#[component]
+pub fn NewCopier(props: &TopicsProps) -> Html {
+    let onsubmit = OnSubmit::from(|form: Form| {
+        Some(Command::AddCopier {
+            group: form.trimmed("group"),
+            from: form.text("from").into(),
+            to: form.text("to").into(),
+            pace: form.text("pace").parse().unwrap_or(0),
+            transactions: transactions(&form, form.trimmed("transactional")),
+        })
+    });
+    // Into itself it would never come to an end.
+    let target = props.topics.get(1).or(props.topics.first()).cloned();
+    html! {
+        <Frame title="Add a copier" action="Add" {onsubmit}>
+            <p class="small">{ "It reads what is committed in one topic and writes it to another. The copies and its place in the source are one transaction: each record arrives exactly once." }</p>
             <div class="pair">
-                <label class="field"><span>{ "Records in each" }</span>
-                    <Input kind="number" name="records" min="1" max="1000" value="5" />
+                <TopicField name="from" label="Source topic" topics={props.topics.clone()} chosen={None::<Rc<str>>} />
+                <TopicField name="to" label="Target topic" topics={props.topics.clone()} chosen={target} />
+            </div>
+            <div class="pair">
+                <label class="field"><span>{ "Group" }</span>
+                    <Input name="group" value="copiers" />
                 </label>
-                <label class="field"><span>{ "Aborted, in percent" }</span>
-                    <Input kind="number" name="aborts" min="0" max="100" value="20" />
+                <label class="field"><span>{ "Transactional id" }</span>
+                    <input type="text" name="transactional" autocomplete="off" placeholder="its name" />
                 </label>
             </div>
-            <p class="small quiet">{ "Idempotent, acks=all, keyed records. It goes on after a reload." }</p>
+            { transaction_fields("Records in each, at most", "10") }
+            <label class="field"><span>{ "Records per second" }</span>
+                <Input kind="number" name="pace" min="1" max="10000" value="5" />
+                <small>{ "It takes its time with a transaction open. What was in one that is aborted is read and written again." }</small>
+            </label>
         </Frame>
     }
 }
@@ -68,6 +116,7 @@ pub fn NewMember(props: &NewMemberProps) -> Html {
             topic: form.text("topic").into(),
             assignors: form.text("assignors").into(),
             read_committed: form.text("isolation") == READ_COMMITTED,
+            pace: form.text("pace").parse().unwrap_or(0),
             instance: Some(form.trimmed("instance")).filter(|instance| !instance.is_empty()),
         })
     });
@@ -98,6 +147,10 @@ pub fn NewMember(props: &NewMemberProps) -> Html {
                     <input type="text" name="instance" maxlength="200" autocomplete="off" placeholder="none" />
                 </label>
             </div>
+            <label class="field"><span>{ "Records per second" }</span>
+                <input type="number" name="pace" min="1" max="10000" autocomplete="off" placeholder="as they come" />
+                <small>{ "A slow one keeps a rebalance waiting until it is done with what it has." }</small>
+            </label>
             <p class="small quiet">{ "All members of a group need an assignor in common. With an instance id the member is static: it may go and come back without a rebalance." }</p>
         </Frame>
     }

@@ -13,9 +13,10 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlDialogElement, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
 use yew::prelude::*;
 
-use self::clients::{NewMember, NewProducer};
+use self::clients::{NewCopier, NewMember, NewProducer};
 use self::records::{DeleteRecords, SendRecord};
 use self::topics::{AlterConfigs, CreatePartitions, NewTopic};
+use super::browser;
 use super::context::use_ui;
 use super::panel::Marks;
 
@@ -51,6 +52,7 @@ pub fn dialogs(app: &App) -> Html {
             let groups = app.screen.groups.iter().map(|group| group.id.clone()).collect::<Vec<_>>();
             html! { <NewMember {topics} {groups} /> }
         }
+        Dialog::NewCopier => html! { <NewCopier {topics} /> },
         Dialog::Send { topic } => {
             html! { <SendRecord {topics} topic={topic.clone()} all={app.screen.topics.clone()} /> }
         }
@@ -127,8 +129,17 @@ fn Frame(props: &FrameProps) -> Html {
     {
         let node = node.clone();
         use_effect_with((), move |()| {
-            if let Some(dialog) = node.cast::<HtmlDialogElement>() {
+            let opener = browser::focused();
+            let dialog = node.cast::<HtmlDialogElement>();
+            if let Some(dialog) = &dialog {
                 let _ = dialog.show_modal();
+            }
+            // Who had the focus before gets it back. The browser sees to that only where the dialog closed by itself.
+            move || {
+                dialog.iter().filter(|dialog| dialog.open()).for_each(HtmlDialogElement::close);
+                if let Some((opener, _)) = opener {
+                    let _ = opener.focus();
+                }
             }
         });
     }
@@ -230,8 +241,9 @@ fn Help() -> Html {
     let keys = [
         ("Space", "Pause, go on"),
         (".", "One step, while paused"),
-        ("←  →", "Along a tape"),
-        ("Esc", "Close the panel"),
+        ("Tab", "To the next thing; Enter looks into it"),
+        ("←  →", "Along a tape; Home and End go to its ends"),
+        ("Esc", "Close the panel or the dialog, and go back"),
         ("?", "This help"),
     ];
     html! {

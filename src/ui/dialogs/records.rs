@@ -65,6 +65,10 @@ fn record(form: &Form) -> Record {
 
 #[derive(PartialEq, Properties)]
 pub struct TopicFieldProps {
+    #[prop_or("topic")]
+    pub name: &'static str,
+    #[prop_or("Topic")]
+    pub label: &'static str,
     pub topics: Vec<Rc<str>>,
     pub chosen: Option<Rc<str>>,
 }
@@ -73,8 +77,8 @@ pub struct TopicFieldProps {
 pub fn TopicField(props: &TopicFieldProps) -> Html {
     let chosen = props.chosen.as_ref().or(props.topics.first());
     html! {
-        <label class="field"><span>{ "Topic" }</span>
-            <select name="topic" required=true>
+        <label class="field"><span>{ props.label }</span>
+            <select name={props.name} required=true>
                 { for props.topics.iter().map(|topic| html! {
                     <option value={topic.to_string()} selected={chosen == Some(topic)}>{ topic.clone() }</option>
                 }) }

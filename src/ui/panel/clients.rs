@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use shore_view::happening::About;
 use shore_view::message::Command;
-use shore_view::model::{Group, Producer};
+use shore_view::model::{Assigned, Group, Hold, Member, Producer};
 use shore_view::state::{App, Selection};
 use shore_view::text;
 use yew::prelude::*;
 
 use super::{Sheet, events, facts, machine};
 use crate::ui::context::use_ui;
+use crate::ui::rebalance;
 use crate::ui::stage::RateControl;
 
 pub fn producer(app: &App, name: &str) -> Html {
@@ -62,6 +63,15 @@ pub fn group(app: &App, id: &Rc<str>) -> Html {
         ("State", group.state.to_string()),
         ("Generation", group.generation.to_string()),
         ("Assignor", if group.protocol.is_empty() { "none chosen".into() } else { group.protocol.to_string() }),
+        (
+            "Its members",
+            if group.cooperative {
+                "keep what they have while they rebalance"
+            } else {
+                "give back all for a rebalance"
+            }
+            .into(),
+        ),
     ];
     if let Some(since) = group.since_millis {
         rows.push(("In this state since", text::timestamp(since)));
@@ -71,6 +81,7 @@ pub fn group(app: &App, id: &Rc<str>) -> Html {
             { machine::drawing(&shore_view::machine::GROUP, &group.state, &happenings) }
             { facts(&rows) }
             { members(group) }
+            { rebalance::sheet(&app.screen, group) }
             <section>
                 <h3>{ "Committed offsets" }</h3>
                 if group.committed.is_empty() {
@@ -117,13 +128,27 @@ fn members(group: &Group) -> Html {
                                 if let Some(instance) = &member.instance { <small>{ format!(" static: {instance}") }</small> }
                             </td>
                             <td>{ member.state.clone() }</td>
-                            <td>{ member.assignment.iter().map(|assigned| format!("{}-{}", assigned.topic, assigned.partition)).collect::<Vec<_>>().join(", ") }</td>
+                            <td>{ held(member) }</td>
                         </tr>
                     }) }
                 </tbody>
             </table>
         </section>
     }
+}
+
+/// What a member reads, and of what else there is something to say.
+fn held(member: &Member) -> String {
+    let words = |assigned: &Assigned| {
+        let at = format!("{}-{}", assigned.topic, assigned.partition);
+        match assigned.hold {
+            Hold::Reads => at,
+            Hold::Leaving => format!("{at} (to give back)"),
+            Hold::GivenBack { .. } => format!("{at} (given back)"),
+            Hold::Awaited => format!("{at} (awaited)"),
+        }
+    };
+    member.assignment.iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 pub fn member(app: &App, group: &str, member_id: &str) -> Html {
@@ -137,7 +162,7 @@ pub fn member(app: &App, group: &str, member_id: &str) -> Html {
 
 #[derive(PartialEq, Properties)]
 struct MemberProps {
-    member: Rc<shore_view::model::Member>,
+    member: Rc<Member>,
     group: Rc<str>,
 }
 
@@ -145,7 +170,7 @@ struct MemberProps {
 fn MemberPanel(props: &MemberProps) -> Html {
     let ui = use_ui();
     let member = &props.member;
-    let rows = [
+    let mut rows = vec![
         ("Group", props.group.to_string()),
         ("State", member.state.to_string()),
         ("Instance id", member.instance.as_deref().unwrap_or("none: a dynamic member").to_owned()),
@@ -153,14 +178,25 @@ fn MemberPanel(props: &MemberProps) -> Html {
         ("Records read", text::grouped(member.read as i64)),
         ("Member id", member.member_id.to_string()),
     ];
+    if let Some(copies) = &member.copies {
+        rows.push(("Copies", format!("{} to {}", copies.from, copies.to)));
+        rows.push(("Records copied", text::grouped(copies.copied as i64)));
+        rows.push(("Transactional id", copies.transactions.id.to_string()));
+        rows.push(("Transaction", if copies.is_open { "open" } else { "none open" }.to_owned()));
+        rows.push(("Records in the last one", text::grouped(copies.transactions.records as i64)));
+        rows.push(("Committed", text::grouped(copies.transactions.committed as i64)));
+        rows.push(("Aborted", text::grouped(copies.transactions.aborted as i64)));
+    }
     html! {
-        <Sheet title={member.client_id.to_string()} subtitle="Group member">
+        <Sheet title={member.client_id.to_string()} subtitle={if member.copies.is_some() { "Copier" } else { "Group member" }}>
             { facts(&rows) }
             if let Some(actor) = &member.actor {
                 <div class="actions">
-                    <button class="button" onclick={ui.on_command(Command::PauseMember { actor: actor.clone(), paused: member.running })}>
-                        { if member.running { "Pause fetching" } else { "Fetch again" } }
-                    </button>
+                    if member.copies.is_none() {
+                        <button class="button" onclick={ui.on_command(Command::PauseMember { actor: actor.clone(), paused: member.running })}>
+                            { if member.running { "Pause fetching" } else { "Fetch again" } }
+                        </button>
+                    }
                     <button class="button" onclick={ui.on_command(Command::Remove { actor: actor.clone() })}>{ "Leave the group" }</button>
                 </div>
             }

@@ -16,8 +16,11 @@ use std::rc::Rc;
 
 use shore_view::message::Details;
 use shore_view::state::{App, Msg, Selection};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
+use super::browser;
 use super::context::use_ui;
 use super::header::icon_path;
 
@@ -30,6 +33,8 @@ pub struct PanelProps {
 pub fn Panel(props: &PanelProps) -> Html {
     let app = &props.app;
     let details = app.details.as_deref();
+    let node = use_node_ref();
+    use_focus(&node, &app.selection);
     let content = match &app.selection {
         None => html! { <cluster::Legend /> },
         Some(Selection::Broker) => cluster::broker(app),
@@ -43,10 +48,43 @@ pub fn Panel(props: &PanelProps) -> Html {
         Some(Selection::Transaction { id }) => transaction::transaction(app, id),
     };
     html! {
-        <aside class={classes!("panel-region", app.selection.is_none().then_some("empty"))} aria-label="Details">
+        <aside ref={node} class={classes!("panel-region", app.selection.is_none().then_some("empty"))} aria-label="Details">
             { content }
         </aside>
     }
+}
+
+/// Who opens the panel by the keyboard goes on in it, and comes back to where they were when it closes.
+#[hook]
+fn use_focus(panel: &NodeRef, selection: &Option<Selection>) {
+    let opener = use_mut_ref(|| None::<HtmlElement>);
+    let panel = panel.clone();
+    use_effect_with(selection.clone(), move |selection| {
+        let Some(panel) = panel.cast::<Element>() else { return };
+        let focused = browser::focused();
+        let is_inside = focused.as_ref().is_some_and(|(element, _)| panel.contains(Some(element)));
+        match (selection, focused) {
+            (Some(_), Some((element, is_shown))) if is_shown || is_inside => {
+                if !is_inside {
+                    *opener.borrow_mut() = Some(element);
+                }
+                let heading = panel.query_selector("h2").ok().flatten();
+                if let Some(heading) = heading.and_then(|heading| heading.dyn_into::<HtmlElement>().ok()) {
+                    let _ = heading.focus();
+                }
+            }
+            (Some(_), _) => *opener.borrow_mut() = None,
+            (None, _) => {
+                let opener = opener.borrow_mut().take();
+                let opener = opener.filter(|opener| opener.is_connected());
+                // A batch may have left its tape meanwhile.
+                let main = || panel.closest("main").ok().flatten()?.dyn_into::<HtmlElement>().ok();
+                if let Some(element) = opener.or_else(|| if is_inside { main() } else { None }) {
+                    let _ = element.focus();
+                }
+            }
+        }
+    });
 }
 
 #[derive(PartialEq, Properties)]
@@ -66,7 +104,7 @@ fn Sheet(props: &SheetProps) -> Html {
         <div class="panel">
             <header>
                 <div>
-                    <h2>{ props.title.clone() }</h2>
+                    <h2 tabindex="-1">{ props.title.clone() }</h2>
                     if !props.subtitle.is_empty() {
                         <p class="small quiet">{ props.subtitle.clone() }</p>
                     }
