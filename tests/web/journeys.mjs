@@ -2,7 +2,7 @@
 // for what it expects to see, and fails if that does not come.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { batches, clock, committed, ends, moving, open, reset } from './page.mjs';
+import { batches, clock, closed, committed, ends, fill, moving, open, reset, topicOf } from './page.mjs';
 
 export const journeys = {
   'first minute': async ({ browser, url, watch }) => {
@@ -162,7 +162,65 @@ export const journeys = {
       }
     }
   },
+
+  'what is on its way finds its way anew when the window changes': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
+    const faster = page.getByRole('group', { name: 'Rate of shop' }).getByRole('button', { name: 'Faster' });
+    for (let click = 0; click < 4; click += 1) await faster.click();
+    await page.waitForFunction(() => Number(document.querySelector('.client .figures b').textContent) > 60);
+    for (const width of [1120, 1440, 1280, 1600]) {
+      await page.setViewportSize({ width, height: 800 });
+      const { ink, between } = await page.evaluate(flights);
+      assert.ok(ink.length > 0, 'something is on its way');
+      const astray = ink.filter((x) => x < between[0] - 12 || x > between[1] + 12);
+      assert.deepEqual(astray, [], `at ${width} px all of it is between the producer and the members`);
+    }
+  },
+
+  'only what is in sight is drawn': async ({ browser, url, watch }) => {
+    const page = watch(await open(browser, url));
+    await moving(page);
+    await page.getByRole('button', { name: 'New topic' }).click();
+    await fill(page, { Name: 'wide', Partitions: '50' }, 'Create');
+    await closed(page);
+    await page.getByRole('button', { name: 'Add', exact: true }).first().click();
+    await page.locator('dialog').getByLabel('Topic').selectOption('wide');
+    await fill(page, { 'Records per second': '50' }, 'Add');
+    await closed(page);
+    await page.getByLabel('Speed').selectOption('1000\u00d7');
+    // What nobody sees is drawn as well, now and then.
+    await topicOf(page, 'wide').locator('.partition').nth(49).locator('.batch').nth(3).waitFor({ state: 'attached' });
+    const sizes = await page.evaluate(() => ({
+      stage: document.querySelector('.stage').clientHeight,
+      canvas: document.querySelector('canvas.motion').clientHeight,
+      window: innerHeight,
+    }));
+    assert.ok(sizes.stage > sizes.window && sizes.canvas <= sizes.window, JSON.stringify(sizes));
+    const rows = page.locator('.log tbody tr');
+    const few = await rows.count();
+    assert.ok(few > 5 && few < 60, `${few} rows for those in sight`);
+    await page.locator('.log-scroll').evaluate((list) => list.scrollTo(0, list.scrollHeight));
+    await rows.nth(few + 8).waitFor();
+  },
 };
+
+/** Runs in the page: where the canvas has ink two frames later, and between which edges it may be. */
+function flights() {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const look = () => {
+    const canvas = document.querySelector('canvas.motion');
+    const { left, width } = canvas.getBoundingClientRect();
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const columns = new Set();
+    for (let at = 3; at < data.length; at += 4) if (data[at] > 20) columns.add((at >> 2) % canvas.width);
+    const edge = (name) => document.querySelector(`[data-anchor="${name}"]`).getBoundingClientRect();
+    const ink = [...columns].map((column) => Math.round((column * width) / canvas.width + left));
+    return { ink, between: [edge('client:shop').right, edge('client:billing-1').left] };
+  };
+  return frame().then(frame).then(look);
+}
 
 /** Kills every renderer, as the kernel would when memory is short. */
 async function kill(browser) {

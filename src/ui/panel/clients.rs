@@ -175,7 +175,6 @@ fn MemberPanel(props: &MemberProps) -> Html {
         ("State", member.state.to_string()),
         ("Instance id", member.instance.as_deref().unwrap_or("none: a dynamic member").to_owned()),
         ("Leader", if member.leader { "yes, it computes the assignment" } else { "no" }.to_owned()),
-        ("Records read", text::grouped(member.read as i64)),
         ("Member id", member.member_id.to_string()),
     ];
     if let Some(copies) = &member.copies {
@@ -186,6 +185,8 @@ fn MemberPanel(props: &MemberProps) -> Html {
         rows.push(("Records in the last one", text::grouped(copies.transactions.records as i64)));
         rows.push(("Committed", text::grouped(copies.transactions.committed as i64)));
         rows.push(("Aborted", text::grouped(copies.transactions.aborted as i64)));
+    } else {
+        rows.push(("Records read", text::grouped(member.read as i64)));
     }
     html! {
         <Sheet title={member.client_id.to_string()} subtitle={if member.copies.is_some() { "Copier" } else { "Group member" }}>
