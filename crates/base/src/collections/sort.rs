@@ -19,28 +19,8 @@ pub fn sort_by<T>(elements: &mut [T], mut compare: impl FnMut(&T, &T) -> Orderin
     }
 }
 
-/// Joins each element to the first that is its like; the others keep their order.
-pub fn join_alike<T>(elements: &mut Vec<T>, compare: impl Fn(&T, &T) -> Ordering, mut join: impl FnMut(&mut T, T)) {
-    let firsts = firsts(elements.len(), &mut |left, right| compare(&elements[left], &elements[right]));
-    let mut places = Vec::with_capacity(firsts.len());
-    let mut joined: Vec<T> = Vec::with_capacity(firsts.len());
-    for (element, first) in core::mem::take(elements).into_iter().zip(firsts) {
-        match places.get(first) {
-            Some(&place) => {
-                places.push(place);
-                join(&mut joined[place], element);
-            }
-            None => {
-                places.push(joined.len());
-                joined.push(element);
-            }
-        }
-    }
-    *elements = joined;
-}
-
-/// The first that is like each element.
-fn firsts(len: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<usize> {
+/// For each element the first that is like it.
+pub fn firsts(len: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<usize> {
     let mut firsts: Vec<usize> = (0..len).collect();
     for alike in sorted(len, compare).windows(2) {
         if compare(alike[0], alike[1]) == Ordering::Equal {
@@ -75,10 +55,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_alike_is_joined_where_the_first_of_it_stands() {
-        let mut names =
-            vec![("b", vec![1]), ("a", vec![2]), ("b", vec![3]), ("c", vec![]), ("a", vec![4]), ("b", vec![5])];
-        join_alike(&mut names, |left, right| left.0.cmp(right.0), |first, other| first.1.extend(other.1));
-        assert_eq!(names, [("b", vec![1, 3, 5]), ("a", vec![2, 4]), ("c", vec![])]);
+    fn the_first_of_what_is_alike_is_found() {
+        let names = ["b", "a", "b", "c", "a", "b"];
+        assert_eq!(firsts(names.len(), &mut |left, right| names[left].cmp(names[right])), [0, 1, 0, 3, 1, 0]);
     }
 }
