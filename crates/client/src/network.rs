@@ -449,6 +449,11 @@ impl<T> Network<T> {
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.state = ConnState::Ready { versions };
         }
+        // Every broker serves Metadata. Who would wait for this one to serve it would be woken in vain without end.
+        if self.version::<MetadataRequest>(target, i16::MAX).is_none() {
+            self.hang_up(now, conn);
+            return;
+        }
         // Whoever waits for the connection is told in passing.
         self.arrivals.push_back(Arrival::Metadata);
     }
@@ -577,5 +582,26 @@ mod tests {
             assert!(at > now, "{why}");
             network.handle(now, Input::Wake);
         }
+    }
+
+    #[test]
+    fn a_broker_that_serves_no_metadata_is_left_and_tried_again_later() {
+        let now = Instant::from_millis(1_000);
+        let bootstrap = vec![("localhost".to_owned(), 9092)];
+        let mut network = Network::<()>::new(ClientConfig { bootstrap, ..ClientConfig::default() }, "test");
+        network.refresh_metadata();
+        assert_eq!(network.any_ready(now), None);
+        let dialled = network.poll::<()>(&mut VecDeque::new());
+        let Some(Output::Dial { conn, .. }) = dialled else { panic!("{dialled:?}") };
+        network.handle(now, Input::Connected { conn });
+        let asked = network.poll::<()>(&mut VecDeque::new());
+        let Some(Output::Send { frame, .. }) = asked else { panic!("{asked:?}") };
+        // ApiVersions 4 without an error, and without an API.
+        let answer = [&frame.body()[4..8], &[0, 0, 1, 0, 0, 0, 0, 0]].concat();
+        network.handle(now, Input::Response { conn, frame: answer.into() });
+        let left = network.poll::<()>(&mut VecDeque::new());
+        assert!(matches!(left, Some(Output::Hangup { conn: gone }) if gone == conn), "{left:?}");
+        let (at, why) = network.next_wake().expect("it is tried again");
+        assert!(at > now, "{why}");
     }
 }
