@@ -114,6 +114,7 @@ impl Checker {
             Action::AddProducer(spec) => self.records.producer(spec),
             Action::FillDisk { .. } => counts.full_disks += 1,
             Action::FailDisk { .. } => counts.failing_disks += 1,
+            Action::LimitVersion { .. } => counts.old_versions += 1,
             Action::SlowDisk { .. } => counts.slow_disks += 1,
             Action::CutLink { .. } => counts.cut_links += 1,
             Action::SetLatency { actor: Some(_), .. } => counts.slow_links += 1,
@@ -207,11 +208,16 @@ impl Checker {
             {
                 self.records.sequence_is_lost((topic.to_string(), *partition));
             }
+            NodeEvent::Transaction(event) => {
+                let broken = self.wire.txn_logs.event(event);
+                self.broken(at, broken);
+            }
             NodeEvent::LogCleaned { .. } => self.counts.cleanings += 1,
             NodeEvent::Group(event) => {
                 let broken = self.wire.groups.event(at, event);
                 self.broken(at, broken);
-                self.group_event(event);
+                let broken = self.group_event(event);
+                self.broken(at, broken);
             }
             _ => {}
         }
@@ -222,14 +228,14 @@ impl Checker {
         self.node.forget(topic);
     }
 
-    fn group_event(&mut self, event: &GroupEvent) {
+    fn group_event(&mut self, event: &GroupEvent) -> Option<Broken> {
         match event {
             GroupEvent::StateChanged { group, to: StateName::Dead, .. } | GroupEvent::GroupDeleted { group } => {
                 self.wire.group_is_gone(group);
                 self.wire.offsets_are_gone(group);
             }
-            GroupEvent::GenerationStarted { group, generation, members: 0, .. } => {
-                self.wire.group_is_empty(group, *generation);
+            GroupEvent::GenerationStarted { group, generation, .. } => {
+                return self.wire.generation_begins(group, *generation);
             }
             GroupEvent::OffsetsExpired { group, .. } => {
                 self.counts.expiries += 1;
@@ -239,6 +245,7 @@ impl Checker {
             GroupEvent::MemberReplaced { .. } => self.counts.static_returns += 1,
             _ => {}
         }
+        None
     }
 
     /// Looks into a node: the marks of every partition stand in their order, and nothing that a consumer may
@@ -257,6 +264,7 @@ impl Checker {
     pub fn finish(&mut self, at: Instant, read: &Read, committed: &Read, readers: &[Reader]) {
         let mut broken = self.records.finish(&self.wire, read, committed, readers);
         broken.extend(self.transactions.finish(committed));
+        broken.extend(self.wire.txn_logs.finish());
         self.broken(at, broken);
     }
 }

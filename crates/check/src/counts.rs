@@ -38,6 +38,8 @@ counts! {
     cut_links: "cut links",
     slow_links: "slow links",
     dropped_connections: "connections dropped",
+    /// APIs of which a client speaks no newer version than some.
+    old_versions: "old versions",
     admin_calls: "answers to the admin",
     topics_deleted: "topics deleted",
     log_starts: "log starts moved",

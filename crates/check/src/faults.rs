@@ -7,7 +7,7 @@ use shore_sim::Action;
 use crate::workloads::Plan;
 
 /// The client behind actions on topics.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 pub(crate) fn plan(plan: &mut Plan<'_>, node: NodeId) {
     links(plan, node);

@@ -5,6 +5,7 @@ use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{Instant, Wall};
 use shore_broker::NodeView;
 use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, StateName};
+use shore_client::TopicPartition;
 
 use crate::topics::Topics;
 use crate::wire_watch::Broken;
@@ -32,6 +33,15 @@ pub(crate) struct GroupWatch {
     replaced: BTreeSet<String>,
     /// Those of them in which something is nobody's.
     left_to_nobody: BTreeSet<String>,
+    /// What the members of a group's newest generation said that they have, when they joined it.
+    claims: BTreeMap<String, (i32, BTreeMap<String, Claim>)>,
+}
+
+/// What a cooperative member has, and since which generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub generation: i32,
+    pub owned: Vec<TopicPartition>,
 }
 
 /// When a member was heard of.
@@ -71,6 +81,7 @@ impl Default for GroupWatch {
             settling: BTreeMap::new(),
             replaced: BTreeSet::new(),
             left_to_nobody: BTreeSet::new(),
+            claims: BTreeMap::new(),
         }
     }
 }
@@ -99,6 +110,34 @@ impl GroupWatch {
     pub fn joined(&mut self, at: Instant, group: &str, member: &str, session: Duration, rebalance: Duration) {
         let heard = Heard { last: at, beat: None, session, rebalance };
         self.members.insert((group.to_owned(), member.to_owned()), heard);
+    }
+
+    /// A member joined a generation and said what it has.
+    pub fn claims(&mut self, group: &str, generation: i32, member: &str, claim: Claim) {
+        let (known, claims) = self.claims.entry(group.to_owned()).or_insert_with(|| (generation, BTreeMap::new()));
+        if core::mem::replace(known, generation) != generation {
+            *claims = BTreeMap::new();
+        }
+        claims.insert(member.to_owned(), claim);
+    }
+
+    /// 33: what a cooperative member has it gives back before another gets it, in a later generation. What it has not
+    /// joined with since a generation that others were in does not bind.
+    pub fn shared_out(&self, group: &str, at: i32, shares: &[(String, Vec<TopicPartition>)]) -> Option<Broken> {
+        let (_, claims) = self.claims.get(group).filter(|(generation, _)| *generation == at)?;
+        let newest = claims.values().map(|claim| claim.generation).max()?;
+        for (member, partition) in shares.iter().flat_map(|(member, all)| all.iter().map(move |at| (member, at))) {
+            let has = |claim: &Claim| claim.generation == newest && claim.owned.contains(partition);
+            let mut owners = claims.iter().filter(|(_, claim)| has(claim)).map(|(owner, _)| owner);
+            // What two say that they have is nobody's.
+            if let (Some(owner), None) = (owners.next(), owners.next())
+                && owner != member
+            {
+                let what = format!("{member} gets {partition} of {group} in generation {at}, where {owner} has it");
+                return Some(("33: what changes hands is nobody's in between", what));
+            }
+        }
+        None
     }
 
     pub fn wants_to_leave(&mut self, group: &str, member: &str) {

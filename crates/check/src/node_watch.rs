@@ -62,6 +62,7 @@ impl NodeWatch {
             for (partition, log) in topic.partitions.iter().filter_map(|p| Some((p, p.log.as_ref()?))) {
                 broken.extend(marks_in_order(&topic.name, partition.partition, log));
                 broken.extend(epochs_fit(&topic.name, partition, log));
+                broken.extend(stable_offset_fits(&topic.name, partition.partition, log));
             }
         }
         broken
@@ -86,6 +87,19 @@ fn marks_in_order(topic: &str, partition: i32, log: &LogView) -> Option<Broken> 
         let what =
             format!("{topic}-{partition} has its start, stable, committed, durable and last offset at {marks:?}");
         ("1: log start <= stable <= high watermark <= log end", what)
+    })
+}
+
+/// 43: what is stable ends where the first open transaction begins, or where all that is committed does. A transaction
+/// that has ended counts until its marker is committed.
+fn stable_offset_fits(topic: &str, partition: i32, log: &LogView) -> Option<Broken> {
+    let starts = log.producers.iter().filter_map(|producer| producer.transaction_start);
+    let end = starts.chain([log.high_watermark]).min().unwrap_or_default();
+    let is_settled = log.high_watermark == log.end_offset;
+    let fits = if is_settled { log.last_stable_offset == end } else { log.last_stable_offset <= end };
+    (!fits).then(|| {
+        let what = format!("{topic}-{partition} is stable to {}, where {end} is right", log.last_stable_offset);
+        ("43: what is stable ends at the first open transaction", what)
     })
 }
 

@@ -13,10 +13,11 @@ use shore_sim::{Action, Disk, DiskModel, Event, EventKind, World};
 use crate::auditor::Auditor;
 use crate::checker::{Checker, Violation};
 use crate::counts::Counts;
-use crate::faults;
+use crate::faults::{self, ADMIN};
 use crate::owners::Owners;
 use crate::records::Read;
 use crate::rest::{self, Reader};
+use crate::workloads::versions::{self, Kind};
 use crate::workloads::{Plan, WORKLOADS};
 
 /// What a run is made of, apart from its seed.
@@ -189,6 +190,7 @@ impl Run {
         self.checker.set_offsets_retention(Duration::from_secs(retention), Duration::from_secs(5));
         self.world.boot(config, Disk::Model(DiskModel::default()));
         self.plan_crash();
+        versions::draw(&mut self.plan(seed, ADMIN), ADMIN, Kind::Admin);
         for workload in &WORKLOADS {
             let mut plan = self.plan(seed, workload.name);
             if plan.percent(workload.percent) {
@@ -199,7 +201,12 @@ impl Run {
     }
 
     fn plan(&mut self, seed: u64, name: &str) -> Plan<'_> {
-        Plan { world: &mut self.world, random: Random::stream(seed, name), clients: &mut self.clients }
+        Plan {
+            world: &mut self.world,
+            random: Random::stream(seed, name),
+            clients: &mut self.clients,
+            needs_topic_ids: false,
+        }
     }
 
     /// In some runs the offsets of groups that are left expire.

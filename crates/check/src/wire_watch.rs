@@ -5,21 +5,26 @@ use core::time::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Uuid};
 use shore_broker::view::TopicView;
+use shore_client::Assignor;
+use shore_client::consumer::protocol::{Subscription, decode_assignment};
 use shore_sim::EventId;
 use shore_wire::api::ApiKey;
 use shore_wire::batch::{BatchView, batches};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{decode_request, decode_request_head, decode_response, response_correlation_id};
+use shore_wire::messages::fetch_response::PartitionData;
 use shore_wire::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponsePartitions};
+use shore_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use shore_wire::messages::{
-    DeleteRecordsResponse, FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdResponse,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, MetadataResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
-    TxnOffsetCommitRequest,
+    DeleteRecordsResponse, EndTxnRequest, EndTxnResponse, FetchRequest, FetchResponse, HeartbeatRequest,
+    HeartbeatResponse, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    ProduceRequest, ProduceResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
 };
 
-use crate::group_watch::GroupWatch;
+use crate::group_watch::{Claim, GroupWatch};
 use crate::topics::Topics;
+use crate::txn_logs::TxnLogs;
 
 /// A rule and how it was broken.
 pub(crate) type Broken = (&'static str, String);
@@ -38,8 +43,8 @@ pub(crate) struct WireWatch {
     /// Commits per place: the last one that was answered well, and those since whose answer is not known.
     commits: BTreeMap<Spot, Commits>,
     generations: BTreeMap<String, i32>,
-    /// The last generation of a group that began without members: nobody is answered with it.
-    empty_generations: BTreeMap<String, i32>,
+    /// The generation that a group was told to have begun. Its members may all be gone before they are answered.
+    begun: BTreeMap<String, i32>,
     pub topics: Topics,
     /// What was answered to be in the log, by topic id, partition and offset, whoever got the answer.
     promised: BTreeMap<(Uuid, i32), BTreeMap<i64, Bytes>>,
@@ -57,6 +62,7 @@ pub(crate) struct WireWatch {
     serving: Option<(ConnId, i32, Option<EventId>)>,
     appended: BTreeMap<(ConnId, i32), BTreeMap<Place, i64>>,
     pub groups: GroupWatch,
+    pub txn_logs: TxnLogs,
     /// Produce answers that said KAFKA_STORAGE_ERROR, by partition.
     pub storage_errors: u64,
     /// Partitions of Fetch answers that said OFFSET_OUT_OF_RANGE.
@@ -92,6 +98,11 @@ enum What {
         group: String,
         session: Duration,
         rebalance: Duration,
+        claim: Claim,
+    },
+    Sync {
+        /// What its sharing out breaks, if it is taken.
+        broken: Option<Broken>,
     },
     Heartbeat {
         at: Instant,
@@ -99,6 +110,10 @@ enum What {
         member: String,
     },
     Fetch(FetchAsked),
+    EndTxn {
+        /// The epoch that it names, if a later one was given out, and that.
+        fenced: Option<(i16, i16)>,
+    },
     /// The values of each partition's batch.
     Produce {
         values: BTreeMap<Place, Vec<Bytes>>,
@@ -161,12 +176,17 @@ impl WireWatch {
                 let session = millis(request.session_timeout_ms);
                 // Before version 1 there is one timeout for both.
                 let rebalance = if version == 0 { session } else { millis(request.rebalance_timeout_ms) };
-                What::Join { group: request.group_id.into_string(), session, rebalance }
+                What::Join { claim: claim(&request), group: request.group_id.into_string(), session, rebalance }
             }
             ApiKey::SyncGroup => {
                 let request = decode_request::<SyncGroupRequest>(body, version).ok()?;
                 self.groups.heard(at, &request.group_id, &request.member_id);
-                return None;
+                let share = |share: &SyncGroupRequestAssignment| {
+                    let partitions = decode_assignment(&share.assignment).unwrap_or_default();
+                    (share.member_id.as_str().to_owned(), partitions)
+                };
+                let shares: Vec<_> = request.assignments.iter().map(share).collect();
+                What::Sync { broken: self.groups.shared_out(&request.group_id, request.generation_id, &shares) }
             }
             ApiKey::Heartbeat => {
                 let request = decode_request::<HeartbeatRequest>(body, version).ok()?;
@@ -183,6 +203,10 @@ impl WireWatch {
             }
             ApiKey::Produce => self.produce_asked(body, version),
             ApiKey::Fetch => self.fetch_asked(decode_request(body, version).ok()?),
+            ApiKey::EndTxn => {
+                let request = decode_request::<EndTxnRequest>(body, version).ok()?;
+                What::EndTxn { fenced: self.txn_logs.fenced(&request) }
+            }
             ApiKey::InitProducerId | ApiKey::Metadata | ApiKey::DeleteRecords => What::Other,
             _ => return None,
         })
@@ -243,14 +267,15 @@ impl WireWatch {
                         .push(("18: who is of another epoch gets no records", format!("{name} diverges: {answer:?}")));
                 }
                 let Some(id) = id.filter(|_| !is_another) else { continue };
-                broken.extend(self.partition_fetched(asked, (id, answer.partition_index), answer.error_code, records));
+                broken.extend(self.partition_fetched(asked, (id, answer.partition_index), answer));
             }
         }
         broken
     }
 
-    fn partition_fetched(&mut self, asked: &FetchAsked, at: (Uuid, i32), code: i16, records: &[u8]) -> Vec<Broken> {
+    fn partition_fetched(&mut self, asked: &FetchAsked, at: (Uuid, i32), answer: &PartitionData) -> Vec<Broken> {
         const START: &str = "49: nothing is read from before a log's start";
+        let (code, records) = (answer.error_code, answer.records.as_deref().unwrap_or_default());
         let mut broken = Vec::new();
         let name = self.topics.name(at.0).unwrap_or_default();
         let place = format!("{name}-{}", at.1);
@@ -273,12 +298,18 @@ impl WireWatch {
             return broken;
         }
         let read = self.read.entry(at).or_default();
+        let mut last = None;
         for batch in batches(records).map_while(Result::ok) {
             let before = *read.entry(batch.base_offset()).or_insert_with(|| batch.crc());
             if before != batch.crc() {
                 let what = format!("the batch at {} of {place} is another than it was", batch.base_offset());
                 broken.push(("8: what was read stays", what));
             }
+            self.txn_logs.read(at, &batch);
+            last = Some(batch.last_offset());
+        }
+        if let Some(last) = last {
+            self.txn_logs.answered(at, first.base_offset(), last, answer);
         }
         broken
     }
@@ -397,12 +428,14 @@ impl WireWatch {
     /// A group is gone; one of its name begins anew.
     pub fn group_is_gone(&mut self, group: &str) {
         self.generations.remove(group);
-        self.empty_generations.remove(group);
+        self.begun.remove(group);
     }
 
-    /// The last member of a group is gone.
-    pub fn group_is_empty(&mut self, group: &str, generation: i32) {
-        self.empty_generations.insert(group.to_owned(), generation);
+    /// 31: generations rise by one.
+    pub fn generation_begins(&mut self, group: &str, generation: i32) -> Option<Broken> {
+        let before = self.begun.insert(group.to_owned(), generation)?;
+        (generation != before + 1)
+            .then(|| ("31: generations rise by one", format!("{group} went from {before} to {generation}")))
     }
 
     fn commit_asked(&mut self, at: Instant, body: Bytes, version: i16) -> What {
@@ -434,7 +467,10 @@ impl WireWatch {
         let unreadable = || vec![("a response can be read", format!("{} {version} cannot", api.name()))];
         match (api, what) {
             (ApiKey::InitProducerId, _) => match decode_response::<InitProducerIdResponse>(frame, version) {
-                Ok((_, response)) => self.producer_id(&response),
+                Ok((_, response)) => {
+                    self.txn_logs.given(&response);
+                    self.producer_id(&response)
+                }
                 Err(_) => unreadable(),
             },
             (ApiKey::Metadata, _) => match decode_response::<MetadataResponse>(frame, version) {
@@ -463,10 +499,15 @@ impl WireWatch {
                 }
                 Err(_) => unreadable(),
             },
-            (_, What::Join { group, session, rebalance }) => {
+            (_, What::Sync { broken }) => match decode_response::<SyncGroupResponse>(frame, version) {
+                Ok((_, response)) => broken.filter(|_| response.error_code == 0).into_iter().collect(),
+                Err(_) => unreadable(),
+            },
+            (_, What::Join { group, session, rebalance, claim }) => {
                 match decode_response::<JoinGroupResponse>(frame, version) {
                     Ok((_, response)) => {
                         if response.error_code == 0 {
+                            self.groups.claims(&group, response.generation_id, &response.member_id, claim);
                             self.groups.joined(at, &group, &response.member_id, session, rebalance);
                         }
                         self.joined(group, &response)
@@ -486,6 +527,10 @@ impl WireWatch {
                     Err(_) => unreadable(),
                 }
             }
+            (_, What::EndTxn { fenced }) => match decode_response::<EndTxnResponse>(frame, version) {
+                Ok((_, response)) => self.txn_logs.ended(fenced, response.error_code).into_iter().collect(),
+                Err(_) => unreadable(),
+            },
             (_, What::Fetch(asked)) => match decode_response::<FetchResponse>(frame, version) {
                 Ok((_, response)) => self.fetched(&asked, response),
                 Err(_) => unreadable(),
@@ -509,12 +554,13 @@ impl WireWatch {
     pub fn node_is_down(&mut self) {
         self.asked.clear();
         self.generations.clear();
-        self.empty_generations.clear();
+        self.begun.clear();
         self.log_starts.clear();
         self.log_ends.clear();
         self.serving = None;
         self.appended.clear();
         self.groups.node_is_down();
+        self.txn_logs.node_is_down();
     }
 
     fn producer_id(&mut self, response: &InitProducerIdResponse) -> Vec<Broken> {
@@ -624,12 +670,13 @@ impl WireWatch {
     fn metadata(&mut self, response: MetadataResponse) -> Vec<Broken> {
         let mut broken = Vec::new();
         for topic in response.topics {
-            let id = Uuid(topic.topic_id.to_bytes());
+            // Before version 10 it does not say which topic of a name it is.
+            let id = Some(Uuid(topic.topic_id.to_bytes())).filter(|id| *id != Uuid::ZERO);
             for partition in topic.partitions {
-                let key = (id, partition.partition_index);
                 // Before version 7 it does not say.
                 let told = (partition.leader_epoch >= 0).then_some(partition.leader_epoch);
-                let before = told.and_then(|epoch| self.epochs.insert(key, epoch));
+                let told = id.and_then(|id| Some(((id, partition.partition_index), told?)));
+                let before = told.and_then(|(at, epoch)| self.epochs.insert(at, epoch));
                 if before.is_some_and(|before| before > partition.leader_epoch) {
                     let what = format!(
                         "{:?}-{} fell from {before:?} to {}",
@@ -735,14 +782,21 @@ impl WireWatch {
         }
         let generation = response.generation_id;
         let before = self.generations.insert(group.clone(), generation);
-        let follows = |last: i32| generation == last + 1;
-        let after_empty = self.empty_generations.get(&group).is_some_and(|empty| follows(*empty));
-        // Members of one generation are answered one after the other.
-        if before.is_some_and(|before| generation != before && !follows(before) && !after_empty) {
-            broken.push(("31: generations rise by one", format!("{group} went from {before:?} to {generation}")));
+        let begun = self.begun.get(&group);
+        if before.is_some_and(|before| before > generation) || begun.is_some_and(|begun| *begun != generation) {
+            let what = format!("{group} answers with {generation} after {before:?} where {begun:?} has begun");
+            broken.push(("31: who joins is in the newest generation", what));
         }
         broken
     }
+}
+
+/// What a cooperative member says that it has.
+fn claim(request: &JoinGroupRequest) -> Claim {
+    let offers = request.protocols.iter();
+    let offer = offers.filter(|offer| &*offer.name == Assignor::CooperativeSticky.name());
+    let said = offer.filter_map(|offer| Subscription::decode(&offer.metadata).ok()).next().unwrap_or_default();
+    Claim { generation: said.generation, owned: said.owned }
 }
 
 /// The values of a batch's records; nothing if they cannot be read.

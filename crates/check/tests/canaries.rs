@@ -10,27 +10,33 @@ use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, NodeId, Uuid, Wall};
 use shore_broker::event::Event as NodeEvent;
 use shore_broker::group::{Departure, GroupEvent, GroupView, MemberView, OffsetView, StateName};
-use shore_broker::view::{BrokerView, LogView, PartitionView, TopicView};
+use shore_broker::txn::{TransactionState, TxnEvent};
+use shore_broker::view::{BrokerView, LogView, PartitionView, ProducerView, TopicView};
 use shore_broker::{Node, NodeView};
 use shore_check::{Checker, Read, run::node_config};
+use shore_client::TopicPartition;
+use shore_client::consumer::protocol::{Subscription, encode_assignment};
 use shore_log::BatchHeader;
 use shore_sim::{Action, ActorEvent, ActorId, ConsumerSpec, Event, EventId, EventKind};
 use shore_wire::api::ApiKey;
-use shore_wire::batch::{BatchBuilder, BatchOptions};
+use shore_wire::batch::{BatchBuilder, BatchOptions, ControlKind, end_transaction_marker};
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{encode_request, encode_response};
 use shore_wire::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use shore_wire::messages::fetch_request::{FetchPartition, FetchTopic};
-use shore_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use shore_wire::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use shore_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use shore_wire::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use shore_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use shore_wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use shore_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use shore_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use shore_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use shore_wire::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, HeartbeatRequest, HeartbeatResponse,
-    JoinGroupRequest, JoinGroupResponse, KafkaRequest, KafkaResponse, LeaveGroupRequest, MetadataRequest,
-    MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, EndTxnRequest, EndTxnResponse, FetchRequest, FetchResponse,
+    HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
+    JoinGroupResponse, KafkaRequest, KafkaResponse, LeaveGroupRequest, MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, SyncGroupRequest, SyncGroupResponse,
 };
 
 const CONN: ConnId = ConnId(7);
@@ -750,4 +756,252 @@ fn rule_37_offsets_stay_for_their_retention_and_not_much_longer() {
     told.look(&with_offset(stable.clone()));
     told.look(&stable);
     assert_eq!(told.broken(), ["37"]);
+}
+
+#[test]
+fn rule_31_generations_rise_by_one_and_who_joins_is_in_the_newest() {
+    let starts = |generation| {
+        let (protocol, leader) = (None, None);
+        NodeEvent::Group(GroupEvent::GenerationStarted { group: "g".into(), generation, protocol, leader, members: 1 })
+    };
+    // The member of `joins` is answered with generation 3.
+    for (begun, expected) in [(&[2, 3][..], &[][..]), (&[1, 3], &["31"]), (&[3, 4], &["31"]), (&[], &[])] {
+        let mut told = Told::default();
+        begun.iter().for_each(|generation| told.node(starts(*generation)));
+        joins(&mut told);
+        assert_eq!(told.broken(), expected, "{begun:?}");
+    }
+}
+
+/// A cooperative member that joins generation 3 of `g` with what it has, from an earlier generation.
+fn joins_with(told: &mut Told, member: &'static str, generation: i32, owned: &[i32]) {
+    let owned = owned.iter().map(|index| TopicPartition::new("t", *index)).collect();
+    let said = Subscription { topics: vec!["t".into()], owned, generation, ..Subscription::default() };
+    let offer = with(|offer: &mut JoinGroupRequestProtocol| {
+        offer.name = "cooperative-sticky".into();
+        offer.metadata = said.encode();
+    });
+    told.asks(
+        9,
+        &with(|request: &mut JoinGroupRequest| {
+            request.group_id = "g".into();
+            request.protocols = vec![offer];
+        }),
+    );
+    told.is_answered(
+        9,
+        &with(|response: &mut JoinGroupResponse| {
+            (response.generation_id, response.member_id) = (3, member.into());
+        }),
+    );
+}
+
+#[test]
+fn rule_33_what_changes_hands_is_nobodys_in_between() {
+    // What `a` has, and since when; what `b` has since generation 2; what `b` gets.
+    type Case<'a> = (&'a [i32], i32, &'a [i32], &'a [i32], ErrorCode, &'a [&'a str]);
+    let cases: [Case<'_>; 6] = [
+        (&[0, 1], 2, &[], &[], ErrorCode::None, &[]),
+        (&[0, 1], 2, &[], &[1], ErrorCode::None, &["33"]),
+        (&[0], 2, &[], &[1], ErrorCode::None, &[]),
+        // It was not there in generation 2.
+        (&[0, 1], 1, &[], &[1], ErrorCode::None, &[]),
+        (&[0, 1], 2, &[1], &[1], ErrorCode::None, &[]),
+        // Nobody got it.
+        (&[0, 1], 2, &[], &[1], ErrorCode::RebalanceInProgress, &[]),
+    ];
+    for (has, since, others, gets, error, expected) in cases {
+        let mut told = Told::default();
+        joins_with(&mut told, "a", since, has);
+        joins_with(&mut told, "b", 2, others);
+        let partitions: Vec<TopicPartition> = gets.iter().map(|index| TopicPartition::new("t", *index)).collect();
+        let share = with(|share: &mut SyncGroupRequestAssignment| {
+            (share.member_id, share.assignment) = ("b".into(), encode_assignment(&partitions));
+        });
+        told.asks(
+            5,
+            &with(|request: &mut SyncGroupRequest| {
+                (request.group_id, request.generation_id, request.assignments) = ("g".into(), 3, vec![share]);
+            }),
+        );
+        told.is_answered(5, &with(|response: &mut SyncGroupResponse| response.error_code = error.code()));
+        assert_eq!(told.broken(), expected, "{has:?} since {since}, {gets:?}");
+    }
+}
+
+#[test]
+fn rule_40_a_transaction_goes_from_state_to_state_as_it_may() {
+    use TransactionState::{CompleteCommit, Empty, Ongoing, PrepareAbort, PrepareCommit};
+    let cases: [(&[TransactionState], &[&str]); 5] = [
+        (&[Empty, Ongoing, PrepareCommit, CompleteCommit, Ongoing, PrepareAbort], &[]),
+        (&[Empty, PrepareAbort], &[]),
+        (&[Empty, PrepareCommit], &["40"]),
+        (&[Empty, Ongoing, CompleteCommit], &["40"]),
+        (&[Empty, Ongoing, PrepareCommit, PrepareAbort], &["40"]),
+    ];
+    let changed = |from, to| {
+        NodeEvent::Transaction(TxnEvent::StateChanged {
+            transactional_id: "x".into(),
+            from,
+            to,
+            producer_id: 7,
+            producer_epoch: 0,
+            partitions: 1,
+        })
+    };
+    for (states, expected) in cases {
+        let mut told = Told::default();
+        let mut from = None;
+        for state in states {
+            told.node(changed(from, *state));
+            from = Some(*state);
+        }
+        assert_eq!(told.broken(), expected, "{states:?}");
+    }
+    // It is not where it was said to be.
+    let mut told = Told::default();
+    told.node(changed(None, Ongoing));
+    told.node(changed(Some(Empty), Ongoing));
+    assert_eq!(told.broken(), ["40"]);
+}
+
+#[test]
+fn rule_43_what_is_stable_ends_at_the_first_open_transaction() {
+    let producer = |transaction_start| ProducerView {
+        producer_id: 7,
+        epoch: 0,
+        last_sequence: 0,
+        last_offset: 60,
+        last_timestamp: 0,
+        transaction_start,
+    };
+    // The high watermark is 90.
+    type Case<'a> = (&'a [Option<i64>], i64, i64, &'a [&'a str]);
+    let cases: [Case<'_>; 6] = [
+        (&[], 90, 90, &[]),
+        (&[], 89, 90, &["43"]),
+        (&[Some(40), None, Some(50)], 40, 90, &[]),
+        (&[Some(40)], 41, 90, &["43"]),
+        // The marker of one that began at 30 is not committed yet.
+        (&[Some(40)], 30, 95, &[]),
+        (&[Some(40)], 50, 95, &["43"]),
+    ];
+    for (open, stable, end, expected) in cases {
+        let mut told = Told::default();
+        let mut node = leading(1, &[(1, 0)], (5, 1));
+        let log = node.topics[0].partitions[0].log.as_mut().expect("it leads");
+        log.producers = open.iter().map(|start| producer(*start)).collect();
+        (log.last_stable_offset, log.end_offset) = (stable, end);
+        told.look(&node);
+        assert_eq!(told.broken(), expected, "{open:?}, {stable}");
+    }
+}
+
+/// A batch of producer 7 at an offset.
+fn transactional(base_offset: i64, producer_epoch: i16) -> Bytes {
+    let options = BatchOptions {
+        base_offset,
+        producer_id: 7,
+        producer_epoch,
+        transactional: true,
+        base_sequence: 0,
+        ..BatchOptions::default()
+    };
+    let mut batch = BatchBuilder::new(options);
+    batch.append(1, None, Some(b"value"), []);
+    batch.finish()
+}
+
+/// The end of its transaction, at an offset.
+fn marker(base_offset: i64, producer_epoch: i16, kind: ControlKind) -> Bytes {
+    let mut bytes = end_transaction_marker(kind, 7, producer_epoch, 0, 1).to_vec();
+    bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
+    bytes.into()
+}
+
+/// Somebody is given these batches of `t-0`, and told of transactions that were aborted, by their first offsets.
+fn is_given(told: &mut Told, batches: &[Bytes], aborted: Option<&[i64]>) {
+    let topic = with(|topic: &mut FetchTopic| {
+        topic.topic = "t".into();
+        topic.partitions = vec![FetchPartition::default()];
+    });
+    told.asks(11, &with(|request: &mut FetchRequest| request.topics = vec![topic]));
+    let one = |first: &i64| {
+        with(|aborted: &mut AbortedTransaction| (aborted.producer_id, aborted.first_offset) = (7, *first))
+    };
+    let answer = with(|answer: &mut PartitionData| {
+        answer.records = Some(batches.concat().into());
+        answer.aborted_transactions = aborted.map(|aborted| aborted.iter().map(one).collect());
+    });
+    let topic = with(|topic: &mut FetchableTopicResponse| {
+        topic.topic = "t".into();
+        topic.partitions = vec![answer];
+    });
+    told.is_answered(11, &with(|response: &mut FetchResponse| response.responses = vec![topic]));
+}
+
+#[test]
+fn rule_44_a_reader_is_told_of_the_transactions_that_were_aborted_and_of_no_others() {
+    let log = [
+        transactional(0, 0),
+        marker(1, 0, ControlKind::Abort),
+        transactional(2, 1),
+        marker(3, 1, ControlKind::Commit),
+        transactional(4, 2),
+        marker(5, 2, ControlKind::Abort),
+    ];
+    type Case<'a> = (core::ops::Range<usize>, Option<&'a [i64]>, &'a [&'a str]);
+    let cases: [Case<'_>; 9] = [
+        (0..6, Some(&[0, 4]), &[]),
+        (0..6, Some(&[0]), &["44"]),
+        (0..6, Some(&[0, 2, 4]), &["44"]),
+        (0..3, Some(&[0]), &[]),
+        // More might have been given.
+        (0..3, Some(&[0, 4]), &[]),
+        (1..3, Some(&[0]), &[]),
+        (2..4, Some(&[]), &[]),
+        (2..4, Some(&[0]), &["44"]),
+        // Who reads everything is told of none.
+        (0..6, None, &[]),
+    ];
+    for (range, aborted, expected) in cases {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        is_given(&mut told, &log, None);
+        is_given(&mut told, &log[range.clone()], aborted);
+        told.ends(&[]);
+        assert_eq!(told.broken(), expected, "{range:?}, {aborted:?}");
+    }
+}
+
+#[test]
+fn rule_45_an_earlier_epoch_writes_nothing_after_a_later_one() {
+    for (last, expected) in [(2, &[][..]), (1, &[]), (0, &["45"])] {
+        let mut told = Told::default();
+        told.topic_is_made(1);
+        let log = [transactional(0, 0), marker(1, 1, ControlKind::Abort), transactional(2, last)];
+        is_given(&mut told, &log, None);
+        told.ends(&[]);
+        assert_eq!(told.broken(), expected, "epoch {last} after 1");
+    }
+}
+
+#[test]
+fn rule_45_who_was_fenced_out_ends_no_transaction() {
+    for (epoch, error, expected) in [
+        (4, ErrorCode::None, &[][..]),
+        (3, ErrorCode::None, &["45"]),
+        (3, ErrorCode::ProducerFenced, &[]),
+        (5, ErrorCode::None, &[]),
+    ] {
+        let mut told = Told::default();
+        told.asks(5, &InitProducerIdRequest::default());
+        told.is_answered(
+            5,
+            &with(|response: &mut InitProducerIdResponse| (response.producer_id, response.producer_epoch) = (7, 4)),
+        );
+        told.asks(5, &with(|request: &mut EndTxnRequest| (request.producer_id, request.producer_epoch) = (7, epoch)));
+        told.is_answered(5, &with(|response: &mut EndTxnResponse| response.error_code = error.code()));
+        assert_eq!(told.broken(), expected, "epoch {epoch}, {}", error.name());
+    }
 }

@@ -41,6 +41,17 @@ impl Run {
         self.events.iter().filter_map(offset).collect()
     }
 
+    /// The versions of each API that were asked for.
+    fn versions(&self) -> BTreeMap<i16, BTreeSet<i16>> {
+        let mut versions = BTreeMap::new();
+        for event in &self.events {
+            let EventKind::Request { frame, .. } = &event.kind else { continue };
+            let (head, _) = decode_request_head(frame).expect("our own frame");
+            versions.entry(head.api_key).or_insert_with(BTreeSet::new).insert(head.api_version);
+        }
+        versions
+    }
+
     /// What the members were given, in order.
     fn consumed(&self) -> Vec<String> {
         let values = |event: &Event| match &event.kind {
@@ -227,15 +238,45 @@ fn offsets_are_committed_and_asked_for_by_topic_id() {
     run.act(Action::AddConsumer(reader("one")));
     run.pass(10);
     assert_eq!(run.consumed().len(), 400, "what is committed is not read again");
-    let mut versions = BTreeMap::new();
-    for event in &run.events {
-        let EventKind::Request { frame, .. } = &event.kind else { continue };
-        let (head, _) = decode_request_head(frame).expect("our own frame");
-        versions.entry(head.api_key).or_insert_with(BTreeSet::new).insert(head.api_version);
-    }
+    let versions = run.versions();
     for api in [ApiKey::OffsetCommit, ApiKey::OffsetFetch] {
         assert_eq!(versions[&api.key()], BTreeSet::from([10]), "{api}");
     }
+}
+
+#[test]
+fn clients_whose_versions_are_limited_speak_as_older_ones_do() {
+    let limits = [
+        (ApiKey::ApiVersions, 0),
+        (ApiKey::Metadata, 1),
+        (ApiKey::Produce, 3),
+        (ApiKey::InitProducerId, 0),
+        (ApiKey::FindCoordinator, 0),
+        (ApiKey::JoinGroup, 2),
+        (ApiKey::SyncGroup, 0),
+        (ApiKey::Heartbeat, 0),
+        (ApiKey::OffsetFetch, 1),
+        (ApiKey::ListOffsets, 1),
+        (ApiKey::Fetch, 4),
+        (ApiKey::OffsetCommit, 2),
+        (ApiKey::LeaveGroup, 0),
+    ];
+    let mut run = Run::start(2, &[]);
+    run.events.clear();
+    for actor in ["north", "one"] {
+        for (api, newest) in limits {
+            run.act(Action::LimitVersion { actor: actor.into(), api, newest });
+        }
+    }
+    run.act(Action::AddConsumer(reader("one")));
+    run.act(Action::AddProducer(producer(Acks::All)));
+    run.pass(30);
+    run.act(Action::Stop { actor: "one".into() });
+    run.pass(3);
+    assert_eq!(run.checker.counts.acknowledged, 400);
+    assert_eq!(run.consumed().into_iter().collect::<BTreeSet<_>>(), in_order().into_iter().collect());
+    let expected = limits.map(|(api, newest)| (api.key(), BTreeSet::from([newest])));
+    assert_eq!(run.versions(), BTreeMap::from(expected));
 }
 
 #[test]

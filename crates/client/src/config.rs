@@ -1,6 +1,7 @@
 //! What all clients can be told. Defaults are those of Kafka's Java clients.
 
 use core::time::Duration;
+use shore_wire::api::ApiKey;
 
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -19,6 +20,8 @@ pub struct ClientConfig {
     pub metadata_max_age: Duration,
     /// `allow.auto.create.topics` (a producer always asks for it).
     pub allow_auto_create_topics: bool,
+    /// The newest version of an API that it speaks, where that is not the newest it knows: it does as older clients do.
+    pub newest_versions: Vec<(ApiKey, i16)>,
 }
 
 impl Default for ClientConfig {
@@ -35,6 +38,7 @@ impl Default for ClientConfig {
             connection_setup_timeout: Duration::from_secs(10),
             metadata_max_age: Duration::from_secs(300),
             allow_auto_create_topics: true,
+            newest_versions: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use shore_base::collections::{BTreeMap, BTreeSet};
 use shore_base::{ConnId, Instant, Random};
+use shore_wire::api::ApiKey;
 use shore_wire::error::ErrorCode;
 use shore_wire::frame::{Frame, decode_response, encode_request, response_correlation_id};
 use shore_wire::messages::metadata_request::MetadataRequestTopic;
@@ -395,7 +396,13 @@ impl<T> Network<T> {
         if let Some(reach) = self.targets.get_mut(&target) {
             reach.failures = 0;
         }
-        self.ask_versions(now, target, API_VERSIONS_NEWEST);
+        self.ask_versions(now, target, API_VERSIONS_NEWEST.min(self.newest(ApiKey::ApiVersions.key())));
+    }
+
+    /// The newest version of an API that it may speak.
+    fn newest(&self, api_key: i16) -> i16 {
+        let limits = self.config.newest_versions.iter();
+        limits.filter(|(api, _)| api.key() == api_key).map(|(_, newest)| *newest).min().unwrap_or(i16::MAX)
     }
 
     fn ask_versions(&mut self, now: Instant, target: Target, version: i16) {
@@ -445,7 +452,10 @@ impl<T> Network<T> {
             let version = version.map_or(0, |feature| feature.max_version_level);
             self.features = (response.finalized_features_epoch, version);
         }
-        let versions = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
+        let versions = response.api_keys.iter();
+        let versions =
+            versions.map(|api| (api.api_key, (api.min_version, api.max_version.min(self.newest(api.api_key)))));
+        let versions = versions.collect();
         if let Some(connection) = self.conns.get_mut(&conn) {
             connection.state = ConnState::Ready { versions };
         }

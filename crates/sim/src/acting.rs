@@ -92,6 +92,9 @@ impl World {
                 let copier = CopierActor::new(member, producer, spec.clone(), self.now);
                 self.add_actor(spec.name, RoleOf::Copier(Box::new(copier)))?;
             }
+            Action::LimitVersion { actor, api, newest } => {
+                self.version_limits.entry(actor).or_default().push((api, newest));
+            }
             Action::SetRate { actor, millirate } => {
                 self.with_producer(&actor, |producer| producer.set_rate(clock.now, millirate))?;
             }
@@ -182,6 +185,7 @@ impl World {
             bootstrap: self.nodes.values().map(address).collect(),
             client_id: name.to_owned(),
             seed: Random::stream(self.seed, &format!("client {name}")).next_u64(),
+            newest_versions: self.version_limits.get(name).cloned().unwrap_or_default(),
             ..ClientConfig::default()
         }
     }

@@ -6,6 +6,7 @@ use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
 pub use shore_client::Isolation;
 use shore_client::{Acks, Assignor, OffsetReset};
+use shore_wire::api::ApiKey;
 use shore_wire::compress::Codec;
 
 use crate::generator::Generator;
@@ -42,6 +43,12 @@ pub enum Action {
     AddProducer(ProducerSpec),
     AddConsumer(ConsumerSpec),
     AddCopier(CopierSpec),
+    /// Clients of this name that come from now on speak no newer version of an API, as older clients do.
+    LimitVersion {
+        actor: String,
+        api: ApiKey,
+        newest: i16,
+    },
     /// How many records a producer makes in 1,000 seconds.
     SetRate {
         actor: String,

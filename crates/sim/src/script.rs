@@ -17,6 +17,7 @@ use core::time::Duration;
 use shore_base::NodeId;
 use shore_base::collections::BTreeMap;
 use shore_client::{Acks, Assignor, Isolation, OffsetReset};
+use shore_wire::api::ApiKey;
 use shore_wire::compress::Codec;
 
 use crate::action::{Action, ConsumerSpec, CopierSpec, OneRecord, ProducerSpec, TransactionSpec};
@@ -125,6 +126,11 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
         "add-producer" => Action::AddProducer(parse_producer(f)?),
         "add-consumer" => Action::AddConsumer(parse_consumer(f)?),
         "add-copier" => Action::AddCopier(parse_copier(f)?),
+        "limit-version" => Action::LimitVersion {
+            actor: f.need("actor", text)?,
+            api: f.need("api", api)?,
+            newest: f.need("newest", number)?,
+        },
         "set-rate" => Action::SetRate { actor: f.need("actor", text)?, millirate: f.need("rate", rate)? },
         "set-pace" => Action::SetPace { actor: f.need("actor", text)?, records_per_second: f.need("pace", number)? },
         "pause-consumer" => Action::PauseConsumer { actor: f.need("actor", text)? },
@@ -175,7 +181,7 @@ fn parse_action(verb: &str, f: &mut Fields) -> Result<Action, String> {
     })
 }
 
-const VERBS: [&str; 31] = [
+const VERBS: [&str; 32] = [
     "create-topic",
     "delete-topic",
     "alter-configs",
@@ -184,6 +190,7 @@ const VERBS: [&str; 31] = [
     "add-producer",
     "add-consumer",
     "add-copier",
+    "limit-version",
     "set-rate",
     "set-pace",
     "pause-consumer",
@@ -335,6 +342,9 @@ impl fmt::Display for Action {
                     Some(id) => write!(f, " instance={}", Quoted(id)),
                     None => Ok(()),
                 }
+            }
+            Self::LimitVersion { actor, api, newest } => {
+                write!(f, "limit-version actor={} api={} newest={newest}", Quoted(actor), api.name())
             }
             Self::SetRate { actor, millirate } => {
                 write!(f, "set-rate actor={} rate=", Quoted(actor))?;
@@ -575,6 +585,11 @@ fn node(value: &str) -> Result<NodeId, String> {
     number(value).map(NodeId)
 }
 
+fn api(value: &str) -> Result<ApiKey, String> {
+    let found = ApiKey::ALL.iter().find(|api| api.name() == value).copied();
+    found.ok_or_else(|| format!("\"{value}\" is not an API such as Fetch"))
+}
+
 /// Records per second with up to three decimals, as records per 1,000 seconds.
 fn rate(value: &str) -> Result<u64, String> {
     let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
@@ -668,6 +683,7 @@ mod tests {
             "add-consumer name=a group=g topics=x,y pace=50 assignors=range,cooperative-sticky reset=earliest isolation=read_committed auto-commit=off session-timeout=45s instance=i1",
             "add-producer name=bank topic=orders rate=1 generator=orders keys=20 acks=all idempotence=true linger=5ms batch=16384 compression=none transactional-id=bank-1 transaction-records=5 transaction-aborts=20% transaction-timeout=60s",
             "add-copier name=c group=g from=x to=y transactional-id=c-1 transaction-records=50 transaction-aborts=0% transaction-timeout=10s pace=100 session-timeout=45s",
+            "limit-version actor=shop api=OffsetCommit newest=2",
             "set-rate actor=shop rate=0.001",
             "set-pace actor=a pace=10",
             "pause-consumer actor=a",
@@ -716,6 +732,7 @@ mod tests {
             ("set-rate actor=a rate=1.2345", "is not records per second"),
             ("send topic=x value=\"open", "a quote is not closed"),
             ("add-producer name=a topic=x acks=2", "is not all, 1 or 0"),
+            ("limit-version actor=a api=Fly newest=2", "\"Fly\" is not an API"),
             ("set-latency latency=5", "is not a time"),
             ("add-consumer name=a group=g topics=x assignors=range,best", "\"best\" is not one of range, roundrobin,"),
             ("add-producer name=a topic=x transaction-records=5", "has no transaction-records="),

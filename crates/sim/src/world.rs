@@ -7,6 +7,7 @@ use shore_base::collections::BTreeMap;
 use shore_base::{ConnId, Instant, NodeId, Random, Wall};
 use shore_broker::{Input, Node, NodeConfig, Output, Role};
 use shore_log::storage::{StoreOp, StoreReply, StoreRequest};
+use shore_wire::api::ApiKey;
 use shore_wire::frame::{Frame, response_correlation_id};
 
 use crate::acting::{self, ClientWork, Clients};
@@ -54,6 +55,8 @@ pub struct World {
     pub(crate) links: Links,
     pub(crate) actors: BTreeMap<ActorId, Actor>,
     pub(crate) next_actor: u32,
+    /// The newest versions of APIs that clients speak, by their names, where somebody limits them.
+    pub(crate) version_limits: BTreeMap<String, Vec<(ApiKey, i16)>>,
     /// Nothing else leads to the clients' code, so a program whose worlds have none does not carry it.
     pub(crate) clients: Clients,
     pub(crate) queue: Queue,
@@ -85,6 +88,7 @@ impl World {
             links: Links::new(seed),
             actors: BTreeMap::new(),
             next_actor: 1,
+            version_limits: BTreeMap::new(),
             clients: |_, _| Err("this world has no clients of its own".to_owned()),
             queue: Queue::default(),
             outward: VecDeque::new(),

@@ -7,6 +7,7 @@ mod groups;
 mod orders;
 mod topics;
 mod transactions;
+pub(crate) mod versions;
 
 use core::ops::Range;
 use core::time::Duration;
@@ -15,6 +16,8 @@ use shore_base::{Instant, Random};
 use shore_client::{Acks, Assignor};
 use shore_sim::{Action, ConsumerSpec, Generator, ProducerSpec, World};
 use shore_wire::compress::Codec;
+
+use versions::Kind;
 
 pub(crate) struct Workload {
     pub name: &'static str,
@@ -36,6 +39,9 @@ pub(crate) struct Plan<'a> {
     pub random: Random,
     /// The clients that were planned: faults befall them.
     pub clients: &'a mut Vec<String>,
+    /// Topics are deleted and made anew. Who does not know of topic ids goes by the old one's leader epochs for ever,
+    /// as Java's clients do.
+    pub needs_topic_ids: bool,
 }
 
 impl Plan<'_> {
@@ -58,13 +64,26 @@ impl Plan<'_> {
 
     /// Has something done so long after the start.
     pub fn at(&mut self, after: Duration, action: Action) {
-        match &action {
-            Action::AddProducer(spec) => self.clients.push(spec.name.clone()),
-            Action::AddConsumer(spec) => self.clients.push(spec.name.clone()),
-            Action::AddCopier(spec) => self.clients.push(spec.name.clone()),
-            _ => {}
+        let client = match &action {
+            Action::AddProducer(spec) if spec.transactions.is_some() => Some((&spec.name, Kind::TransactionalProducer)),
+            Action::AddProducer(spec) => Some((&spec.name, Kind::Producer)),
+            Action::AddConsumer(spec) if spec.instance_id.is_some() => Some((&spec.name, Kind::StaticMember)),
+            Action::AddConsumer(spec) => Some((&spec.name, Kind::Member)),
+            Action::AddCopier(spec) => Some((&spec.name, Kind::Copier)),
+            _ => None,
+        };
+        if let Some((name, kind)) = client
+            && !self.clients.contains(name)
+        {
+            self.clients.push(name.clone());
+            versions::draw(self, name, kind);
         }
         self.world.act_at(Instant::ZERO + after, action);
+    }
+
+    /// Before anything else.
+    pub fn now(&mut self, action: Action) {
+        self.world.act_at(Instant::ZERO, action);
     }
 
     pub fn within(&mut self, range: Range<u64>, action: Action) {

@@ -12,6 +12,7 @@ const TRIMMED: &str = "trimmed";
 const COMPACTED: &str = "compacted";
 
 pub(super) fn begin(plan: &mut Plan<'_>) {
+    plan.needs_topic_ids = true;
     made_anew(plan);
     given_partitions(plan);
     trimmed(plan);
