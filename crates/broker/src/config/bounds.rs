@@ -96,7 +96,7 @@ fn required(why: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConfigMap, broker_config};
+    use crate::config::broker_config;
 
     #[test]
     fn every_check_is_of_a_config_and_passes_its_default() {
@@ -116,7 +116,7 @@ mod tests {
         let mut wrong = Vec::new();
         for case in cases {
             let (given, expected) = case.split_once(" =>").expect("what Kafka says follows the configs");
-            let mut configs: ConfigMap = given
+            let mut configs: crate::config::ConfigMap = given
                 .split(" & ")
                 .map(|config| config.split_once('=').expect("name and value"))
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
