@@ -111,28 +111,10 @@ impl<K, V> BTreeMap<K, V> {
         }
     }
 
-    /// The first place that is not `before` what is looked for.
-    fn place(&self, before: impl Fn(&K) -> bool) -> Place {
-        let blocks = self.blocks.len().saturating_sub(1);
-        let block = count_before(blocks, |block| self.blocks[block].last().is_some_and(|(key, _)| before(key)));
-        let index =
-            self.blocks.get(block).map_or(0, |block| count_before(block.len(), |index| before(&block[index].0)));
-        Place { block, index }
-    }
-
     fn put(&mut self, at: Place, key: K, value: V) -> Place {
         let mut at = at;
-        if self.blocks.is_empty() {
-            self.blocks.push(Vec::new());
-        }
-        if self.blocks[at.block].len() == Self::FULL {
-            // Keys that only grow fill one block after the other.
-            let kept = if at.index == Self::FULL { Self::FULL } else { Self::FULL / 2 };
-            let rest = self.blocks[at.block].split_off(kept);
-            self.blocks.insert(at.block + 1, rest);
-            if at.index >= kept {
-                at = Place { block: at.block + 1, index: at.index - kept };
-            }
+        if self.blocks.get(at.block).is_none_or(|block| block.len() == Self::FULL) {
+            at = make_room(&mut self.blocks, at, Self::FULL);
         }
         self.blocks[at.block].insert(at.index, (key, value));
         self.len += 1;
@@ -169,8 +151,7 @@ impl<K: Ord, V> BTreeMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let at = self.find(key).ok()?;
-        Some(&self.blocks[at.block][at.index].1)
+        self.get_key_value(key).map(|(_, value)| value)
     }
 
     pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
@@ -234,13 +215,13 @@ impl<K: Ord, V> BTreeMap<K, V> {
     {
         let from = match range.start_bound() {
             Bound::Unbounded => Place { block: 0, index: 0 },
-            Bound::Included(start) => self.place(|key| key.borrow() < start),
-            Bound::Excluded(start) => self.place(|key| key.borrow() <= start),
+            Bound::Included(start) => self.place(start, false),
+            Bound::Excluded(start) => self.place(start, true),
         };
         let to = match range.end_bound() {
-            Bound::Unbounded => self.place(|_| true),
-            Bound::Included(end) => self.place(|key| key.borrow() <= end),
-            Bound::Excluded(end) => self.place(|key| key.borrow() < end),
+            Bound::Unbounded => self.end(),
+            Bound::Included(end) => self.place(end, true),
+            Bound::Excluded(end) => self.place(end, false),
         };
         if from.block == to.block {
             let front = self.blocks.get(from.block).map_or(&[][..], |block| &block[from.index..to.index]);
@@ -258,7 +239,7 @@ impl<K: Ord, V> BTreeMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let at = self.place(|other| other.borrow() < key);
+        let at = self.place(key, false);
         if self.blocks.get(at.block).is_none_or(|block| block.len() == at.index) {
             return Self::new();
         }
@@ -278,11 +259,34 @@ impl<K: Ord, V> BTreeMap<K, V> {
         self.extend(core::mem::take(other));
     }
 
+    /// Where `key` is or belongs; if `behind`, the place after it.
+    fn place<Q: Ord + ?Sized>(&self, key: &Q, behind: bool) -> Place
+    where
+        K: Borrow<Q>,
+    {
+        let is_before = |(other, _): &(K, V)| match other.borrow().cmp(key) {
+            Ordering::Less => true,
+            Ordering::Equal => behind,
+            Ordering::Greater => false,
+        };
+        let block = match &*self.blocks {
+            [] => return Place { block: 0, index: 0 },
+            [blocks @ .., _] => count_before(blocks, |block| block.last().is_some_and(is_before)),
+        };
+        Place { block, index: count_before(&self.blocks[block], is_before) }
+    }
+
+    /// Behind the last entry.
+    fn end(&self) -> Place {
+        let block = self.blocks.len().saturating_sub(1);
+        Place { block, index: self.blocks.last().map_or(0, Vec::len) }
+    }
+
     fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<Place, Place>
     where
         K: Borrow<Q>,
     {
-        let at = self.place(|other| other.borrow() < key);
+        let at = self.place(key, false);
         match self.blocks.get(at.block) {
             Some(block) if block.get(at.index).is_some_and(|(other, _)| other.borrow() == key) => Ok(at),
             _ => Err(at),
@@ -290,19 +294,35 @@ impl<K: Ord, V> BTreeMap<K, V> {
     }
 }
 
-/// How many of `len` things in order are `before` what is looked for. `partition_point` does the same
-/// with more than twice the code.
-fn count_before(len: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, len);
+/// How many of these, which are in order, are before what is looked for. `partition_point` does the same with more than
+/// twice the code. What compares is the most of it, so a call would cost more than it saves.
+#[inline(always)]
+fn count_before<T>(of: &[T], is_before: impl Fn(&T) -> bool) -> usize {
+    let (mut low, mut high) = (0, of.len());
     while low < high {
         let middle = low.midpoint(high);
-        if before(middle) {
+        if is_before(&of[middle]) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
     low
+}
+
+/// Makes a first block, or two of a full one; says where the place is then. Apart from what is done every time, and of
+/// the entry alone: entries of one size share the code.
+#[inline(never)]
+fn make_room<T>(blocks: &mut Vec<Vec<T>>, at: Place, full: usize) -> Place {
+    let Some(block) = blocks.get_mut(at.block) else {
+        blocks.push(Vec::new());
+        return at;
+    };
+    // Keys that only grow fill one block after the other.
+    let kept = if at.index == full { full } else { full / 2 };
+    let rest = block.split_off(kept);
+    blocks.insert(at.block + 1, rest);
+    if at.index < kept { at } else { Place { block: at.block + 1, index: at.index - kept } }
 }
 
 /// A key's place, with or without an entry.
