@@ -12,7 +12,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 
 import { build as bundle } from 'esbuild';
 
-import { order } from './order.mjs';
+import { order, WASM_FEATURES } from './order.mjs';
 
 const js = fileURLToPath(new URL('..', import.meta.url));
 const root = join(js, '..');
@@ -38,19 +38,6 @@ function buildCore() {
   bindgen(join(target, 'wasm32-unknown-unknown', 'web', 'shore_js.wasm'), glue);
   optimise(join(glue, 'kafka_shore_bg.wasm'), join(dist, 'kafka-shore.wasm'));
 }
-
-/** What Rust's compiler assumes and our checksum asks for (SIMD), and every engine that the package runs on has. */
-const WASM_FEATURES = [
-  '--enable-bulk-memory',
-  '--enable-bulk-memory-opt',
-  '--enable-call-indirect-overlong',
-  '--enable-multivalue',
-  '--enable-mutable-globals',
-  '--enable-nontrapping-float-to-int',
-  '--enable-reference-types',
-  '--enable-sign-ext',
-  '--enable-simd',
-];
 
 /** Takes its time, so the result is kept for as long as the core does not change. */
 function optimise(built, optimised) {
