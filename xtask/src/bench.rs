@@ -136,11 +136,15 @@ fn tab(options: &Options) -> Outcome<String> {
     Run::line("node tests/web/bench.mjs bench/wasm/target/web-page").args(&options.rounds).stdout()
 }
 
+/// Builds the WebAssembly half as the npm package is built, through wasm-opt (`js/scripts/build.mjs`); names are kept.
 fn build_wasm(target: &str, directory: &str) -> Outcome {
     parts::wasm_tools()?;
+    setup::wasm_opt()?;
     Run::line("cargo build --locked --profile web --lib --target wasm32-unknown-unknown").within("bench/wasm").go()?;
     let bindgen = ["--target", target, "--out-dir", directory, "target/wasm32-unknown-unknown/web/bench_wasm.wasm"];
-    Run::new("wasm-bindgen").args(bindgen).within("bench/wasm").go()
+    Run::new("wasm-bindgen").args(bindgen).within("bench/wasm").go()?;
+    let wasm = format!("{directory}/bench_wasm_bg.wasm");
+    Run::new("wasm-opt").args(["-O1", "-g", &wasm, "-o", &wasm]).within("bench/wasm").go()
 }
 
 #[cfg(test)]
