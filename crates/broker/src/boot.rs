@@ -224,13 +224,14 @@ impl Boot {
     /// Replays from the log's beginning, or from the newest snapshot that leads up to what is left of it.
     fn begin_replay(&self, log: Log) -> Result<Stage, String> {
         let log = Box::new(log);
-        if log.start_offset() == 0 {
-            return Ok(self.replay(log));
-        }
+        // A whole log needs none, but for the one that a cluster was formatted with, which tells of its voters.
+        let start = log.start_offset();
+        let fitting = if start == 0 { 0..=0 } else { start..=log.end_offset() };
         let ends =
             self.files.iter().filter_map(|entry| Some((snapshot_end(log.directory(), &entry.file)?, &entry.file)));
-        match ends.filter(|(end, _)| (log.start_offset()..=log.end_offset()).contains(end)).max() {
+        match ends.filter(|(end, _)| fitting.contains(end)).max() {
             Some((end, file)) => Ok(Stage::Snapshot { file: file.clone(), end, log }),
+            None if start == 0 => Ok(self.replay(log)),
             None => Err(format!("the metadata log begins at {} and has no snapshot of that", log.start_offset())),
         }
     }

@@ -1,17 +1,20 @@
 //! What the metadata log says: the cluster's brokers, topics, configs, features and producer ids.
 //!
-//! The controller and every broker hold one, each built by nothing but [`MetadataImage::apply`].
+//! The controller and every broker hold one, each built by nothing but [`MetadataImage::apply`] and
+//! [`MetadataImage::apply_control`].
 
 use std::sync::Arc;
 
 use shore_base::Uuid;
 use shore_base::collections::{BTreeMap, sort_by};
+use shore_wire::batch::{ControlKind, Record};
 use shore_wire::records::metadata::{
     ClientQuotaRecord, EndPoint, MetadataRecord, PartitionRecord, RegisterBrokerRecord,
 };
 
 use crate::config::alter::{BROKER, TOPIC};
 use crate::config::{ConfigMap, Dynamic};
+use crate::features::KRAFT_VERSION;
 
 /// The state of the cluster at one offset of the metadata log.
 #[derive(Clone, Debug, Default)]
@@ -175,6 +178,21 @@ impl MetadataImage {
     }
 
     /// The level that a feature is at; 0 is one that is not in use.
+    /// Applies a record of the quorum's own, of which only the version and the number of its voters matter here.
+    pub fn apply_control(&mut self, record: &Record<'_>) -> Result<(), String> {
+        match (ControlKind::of(record), record.value.unwrap_or_default()) {
+            (Some(ControlKind::KRaftVersion), &[_, _, high, low, ..]) => {
+                self.features.insert(KRAFT_VERSION.to_owned(), i16::from_be_bytes([high, low]));
+            }
+            // The length of an array is written as one more.
+            (Some(ControlKind::KRaftVoters), &[_, _, 3..=u8::MAX, ..]) => {
+                return Err("the quorum has several voters: only a cluster of one node can be opened".to_owned());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     pub fn feature(&self, name: &str) -> i16 {
         self.features.get(name).copied().unwrap_or(0)
     }

@@ -72,12 +72,12 @@ impl Broker {
                 continue;
             }
             self.image_end = batch.next_offset();
-            if batch.is_control() {
-                continue;
-            }
             let Ok(records) = batch.records(LARGEST_RECORDS) else { continue };
             for record in records.iter().map_while(Result::ok) {
-                if let Ok(record) = MetadataRecord::decode(record.value.unwrap_or_default()) {
+                if batch.is_control() {
+                    // What cannot be read has kept the controller from starting.
+                    let _ = image.apply_control(&record);
+                } else if let Ok(record) = MetadataRecord::decode(record.value.unwrap_or_default()) {
                     changes.note(image, &record);
                     image.apply(&record);
                 }

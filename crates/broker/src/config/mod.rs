@@ -426,11 +426,13 @@ fn check_value(check: &Check, name: &str, value: &str) -> Result<(), String> {
             refuse(text, format!("String must be one of: {}", allowed.join(", ")))
         }
         Check::OneOf(_) => Ok(()),
-        Check::OneOfAnyCase(allowed) if !allowed.iter().any(|known| known.eq_ignore_ascii_case(text)) => {
+        Check::OneOfAnyCase(allowed)
+            if bounds::REST && !allowed.iter().any(|known| known.eq_ignore_ascii_case(text)) =>
+        {
             refuse(text, format!("String must be one of (case insensitive): {}", allowed.join(", ")))
         }
         Check::OneOfAnyCase(_) => Ok(()),
-        Check::NotEmpty if text.is_empty() => refuse(text, "String must be non-empty".to_owned()),
+        Check::NotEmpty if bounds::REST && text.is_empty() => refuse(text, "String must be non-empty".to_owned()),
         Check::NotEmpty => Ok(()),
         Check::ListOf(allowed) => {
             let items: Vec<&str> = if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() };

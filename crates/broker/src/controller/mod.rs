@@ -447,12 +447,13 @@ pub(crate) fn apply_batches(image: &mut MetadataImage, bytes: &[u8]) -> Result<O
     for batch in batches(bytes) {
         let batch = batch.map_err(|error| format!("a batch of the metadata log: {error}"))?;
         next_offset = Some(batch.next_offset());
-        if batch.is_control() {
-            continue;
-        }
         let records = batch.records(LARGEST).map_err(|error| format!("records of the metadata log: {error}"))?;
         for record in &records {
             let record = record.map_err(|error| format!("a record of the metadata log: {error}"))?;
+            if batch.is_control() {
+                image.apply_control(&record)?;
+                continue;
+            }
             match MetadataRecord::decode(record.value.unwrap_or_default()) {
                 Ok(record) => image.apply(&record),
                 Err(error) => return Err(format!("the metadata record at offset {}: {error}", record.offset)),

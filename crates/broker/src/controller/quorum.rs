@@ -1,11 +1,16 @@
-//! DescribeQuorum: who votes on the metadata log, and how far each has come.
+//! Who votes on the metadata log: DescribeQuorum, which also says how far each has come, and the records of the log that
+//! tell of its voters, once `kraft.version` is 1. There is one voter, this node.
 
+use shore_base::Uuid;
+use shore_wire::batch::{BatchBuilder, BatchOptions, ControlKind};
+use shore_wire::codec::Writer;
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::describe_quorum_response::{Node, PartitionData, ReplicaState, TopicData};
 use shore_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
 use super::{Call, Controller};
-use crate::api::text;
+use crate::api::{text, to_wire};
+use crate::features::KRAFT_VERSION;
 use crate::topic_name::METADATA_TOPIC;
 
 impl Controller {
@@ -17,11 +22,57 @@ impl Controller {
         self.respond(call, &response);
     }
 
+    pub(super) fn kraft_version(&self) -> i16 {
+        self.image.feature(KRAFT_VERSION)
+    }
+
+    /// Writes down that voters are told in the log from now on (that is version 1), and who they are.
+    pub(super) fn raise_kraft_version(&mut self) {
+        const LEVEL: i16 = 1;
+        const ONE: u32 = 2;
+        let mut version = Writer::new();
+        version.i16(0);
+        version.i16(LEVEL);
+        version.no_tagged_fields();
+        let mut voters = Writer::new();
+        voters.i16(0);
+        voters.unsigned_varint(ONE);
+        voters.i32(self.node.node_id.0);
+        voters.uuid(self.directory());
+        // Nobody else is there to connect to its listener.
+        voters.unsigned_varint(ONE);
+        voters.compact_string("CONTROLLER");
+        voters.compact_string(&self.node.advertised_host);
+        voters.u16(0);
+        voters.no_tagged_fields();
+        // The versions that it knows.
+        voters.i16(0);
+        voters.i16(LEVEL);
+        for _ in 0..3 {
+            voters.no_tagged_fields();
+        }
+        let mut batch = BatchBuilder::new(BatchOptions { control: true, ..BatchOptions::default() });
+        for (kind, value) in [(ControlKind::KRaftVersion, version), (ControlKind::KRaftVoters, voters)] {
+            batch.append(self.wall.as_millis(), Some(&kind.key()), Some(value.as_slice()), []);
+        }
+        self.append(&batch.finish());
+        self.image.features.insert(KRAFT_VERSION.to_owned(), LEVEL);
+    }
+
+    /// The directory that the node's broker keeps its logs in, which is the controller's as well.
+    fn directory(&self) -> Uuid {
+        let own = self.image.brokers.get(&self.node.node_id.0);
+        own.and_then(|broker| broker.log_dirs.first().copied()).unwrap_or(Uuid::ZERO)
+    }
+
     fn quorum(&self, version: i16) -> DescribeQuorumResponse {
         let id = self.node.node_id.0;
         let mut voter = ReplicaState::default();
         voter.replica_id = id;
         voter.log_end_offset = self.log.end_offset();
+        if version >= 2 && self.kraft_version() > 0 {
+            voter.replica_directory_id = to_wire(self.directory());
+        }
         if version >= 1 {
             voter.last_fetch_timestamp = self.wall.as_millis();
             voter.last_caught_up_timestamp = self.wall.as_millis();

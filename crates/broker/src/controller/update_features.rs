@@ -19,6 +19,9 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 /// Eligible leader replicas are no older than this metadata version.
 const ELR_METADATA_VERSION: i16 = 23;
 
+/// Whether there is room for raising `kraft.version`.
+const VERSIONED: bool = cfg!(feature = "quorum");
+
 impl Controller {
     pub(super) fn update_features(&mut self, call: Call, request: UpdateFeaturesRequest) {
         let mut updates: BTreeMap<&str, (i16, i8)> = BTreeMap::new();
@@ -41,6 +44,10 @@ impl Controller {
                         _ => Vec::new(),
                     };
                     all.extend(records.into_iter().flatten());
+                    let raised = updates.get(KRAFT_VERSION).is_some_and(|&(level, _)| level > self.kraft_version());
+                    if raised && VERSIONED {
+                        self.raise_kraft_version();
+                    }
                     self.propose(&all);
                 }
                 response.error_message = None;
@@ -91,11 +98,12 @@ impl Controller {
         }
         match name {
             METADATA_VERSION => check_metadata_version(current, level, way)?,
-            // What it is about is the choice of voters, which a cluster of one controller does not have.
-            KRAFT_VERSION if level > 0 => {
+            KRAFT_VERSION if level > current && !VERSIONED => {
                 return Err(format!("Invalid upgrade of {name} to {level} because not all of the voters support it"));
             }
-            KRAFT_VERSION => return Ok(None),
+            // The quorum writes that down, not the controller.
+            KRAFT_VERSION if level >= current => return Ok(None),
+            KRAFT_VERSION => return refuse("Can't downgrade the version of this feature."),
             ELIGIBLE_LEADER_REPLICAS if level > 0 => {
                 let metadata = match updates.get(METADATA_VERSION) {
                     Some(&(level, _)) => level,

@@ -120,7 +120,12 @@ fn one_refused_feature_spoils_all() {
             "Unsupported metadata.version downgrade from 30 to 29. Unsafe metadata downgrade is not supported in this \
              version.",
         ),
-        ("kraft.version", 1, UPGRADE, "Invalid upgrade of kraft.version to 1 because not all of the voters support it"),
+        (
+            "kraft.version",
+            1,
+            SAFE,
+            "Invalid update version 1 for feature kraft.version. Can't downgrade to a newer version.",
+        ),
     ] {
         let updates = [("share.version", 0, SAFE), (feature, to, way)];
         assert_eq!(update(&mut server, 2, false, &updates), Err(why.to_owned()));

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use shore_broker::event::Event;
 use shore_log::storage::{FileName, ReadRange, StoreOp, StoreRequest, Token};
+use shore_wire::batch::{BatchBuilder, BatchOptions, ControlKind};
+use shore_wire::messages::ApiVersionsRequest;
 use shore_wire::records::metadata::MetadataRecord;
 
 use crate::fetch::fetch_values;
@@ -120,6 +122,65 @@ fn partitions_of_another_log_directory_are_not_begun_anew() {
     let server = Server::boot(config(), store, Disk::Works);
     assert!(!server.is_ready);
     let why = "t-0 is in the log directory";
+    assert!(server.log.iter().any(|line| line.contains(why)), "{:?}", server.log);
+}
+
+/// The level of `kraft.version` that clients are told.
+fn kraft_version(server: &mut Server) -> i16 {
+    let mut request = ApiVersionsRequest::default();
+    (request.client_software_name, request.client_software_version) = ("it".into(), "1".into());
+    let answer = server.ask(4, &request);
+    let known = answer.finalized_features.iter().find(|feature| feature.name.as_str() == "kraft.version");
+    known.map_or(0, |feature| feature.max_version_level)
+}
+
+#[cfg(feature = "quorum")]
+#[test]
+fn the_version_of_the_quorum_is_raised_for_good() {
+    use shore_wire::error::ErrorCode;
+    use shore_wire::messages::UpdateFeaturesRequest;
+    use shore_wire::messages::update_features_request::FeatureUpdateKey;
+
+    let mut server = Server::start();
+    let raise = |server: &mut Server, level: i16, way: i8, validate_only: bool| {
+        let mut update = FeatureUpdateKey::default();
+        (update.feature, update.max_version_level, update.upgrade_type) = ("kraft.version".into(), level, way);
+        let mut request = UpdateFeaturesRequest::default();
+        (request.feature_updates, request.validate_only) = (vec![update], validate_only);
+        server.ask(1, &request).error_code
+    };
+    assert_eq!((raise(&mut server, 1, 1, true), kraft_version(&mut server)), (0, 0));
+    assert_eq!((raise(&mut server, 1, 1, false), kraft_version(&mut server)), (0, 1));
+    for way in 1..=3 {
+        assert_eq!(raise(&mut server, 0, way, false), ErrorCode::InvalidUpdateVersion.code());
+    }
+    let mut server = server.restart();
+    assert_eq!((raise(&mut server, 1, 1, false), kraft_version(&mut server)), (0, 1));
+}
+
+/// Where `kafka-storage.sh format --standalone` tells of the quorum: a snapshot that ends where the log begins.
+#[test]
+fn the_snapshot_that_a_cluster_is_formatted_with_tells_of_its_quorum() {
+    let with_voters = |count: u8| {
+        let version: &[u8] = &[0, 0, 0, 1, 0];
+        // Their number is what matters, not who they are.
+        let voters = [0, 0, count + 1];
+        let mut batch = BatchBuilder::new(BatchOptions { control: true, ..BatchOptions::default() });
+        batch.append(0, Some(&ControlKind::KRaftVersion.key()), Some(version), []);
+        batch.append(0, Some(&ControlKind::KRaftVoters.key()), Some(&voters), []);
+        let mut store = Server::start().store;
+        let file = FileName::new("n1/d0/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint");
+        let ops = vec![StoreOp::Replace { file, bytes: batch.finish() }];
+        store.carry_out(StoreRequest::Store { token: Token(0), ops });
+        Server::boot(config(), store, Disk::Works)
+    };
+    let mut server = with_voters(1);
+    server.run();
+    assert!(server.is_ready, "{:?}", server.log);
+    assert_eq!(kraft_version(&mut server), 1);
+    let server = with_voters(3);
+    assert!(!server.is_ready);
+    let why = "the quorum has several voters: only a cluster of one node can be opened";
     assert!(server.log.iter().any(|line| line.contains(why)), "{:?}", server.log);
 }
 
