@@ -7,7 +7,7 @@ const ALLOWED = [
   /^dist\/(node|slim-node|browser|slim-browser|cli)\.js$/,
   /^dist\/(node|browser)-[A-Z0-9]+\.js$/,
   /^dist\/(node|slim-node)\.cjs$/,
-  /^dist\/kafka-shore\.wasm$/,
+  /^dist\/kafka-shore(-fast)?\.wasm$/,
   /^dist\/types(-cjs)?\/.+\.d\.ts$/,
   /^dist\/types-cjs\/package\.json$/,
 ];

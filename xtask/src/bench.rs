@@ -120,7 +120,8 @@ fn brokers(name: &str, options: &Options) -> Outcome<String> {
 
 /// Benchmarks of `bench/wasm` in Node.
 fn wasm(name: &str, options: &Options) -> Outcome<String> {
-    build_wasm("nodejs", "target/node")?;
+    build_wasm("nodejs", "node", "target/node")?;
+    build_wasm("nodejs", "web", "target/browser")?;
     core(name, options)
 }
 
@@ -131,17 +132,19 @@ fn core(name: &str, options: &Options) -> Outcome<String> {
 }
 
 fn tab(options: &Options) -> Outcome<String> {
-    build_wasm("web", "target/web-page")?;
+    build_wasm("web", "web", "target/web-page")?;
     setup::npm_packages("tests/web")?;
     Run::line("node tests/web/bench.mjs bench/wasm/target/web-page").args(&options.rounds).stdout()
 }
 
 /// Builds the WebAssembly half as the npm package is built, through wasm-opt (`js/scripts/build.mjs`); names are kept.
-fn build_wasm(target: &str, directory: &str) -> Outcome {
+fn build_wasm(target: &str, profile: &str, directory: &str) -> Outcome {
     parts::wasm_tools()?;
     setup::wasm_opt()?;
-    Run::line("cargo build --locked --profile web --lib --target wasm32-unknown-unknown").within("bench/wasm").go()?;
-    let bindgen = ["--target", target, "--out-dir", directory, "target/wasm32-unknown-unknown/web/bench_wasm.wasm"];
+    let build = Run::line("cargo build --locked --lib --target wasm32-unknown-unknown --profile").args([profile]);
+    build.within("bench/wasm").go()?;
+    let built = format!("target/wasm32-unknown-unknown/{profile}/bench_wasm.wasm");
+    let bindgen = ["--target", target, "--out-dir", directory, &built];
     Run::new("wasm-bindgen").args(bindgen).within("bench/wasm").go()?;
     let wasm = format!("{directory}/bench_wasm_bg.wasm");
     Run::new("wasm-opt").args(["-O1", "-g", &wasm, "-o", &wasm]).within("bench/wasm").go()

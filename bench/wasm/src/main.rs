@@ -1,7 +1,8 @@
 //! Rows of the table that `cargo xtask bench` prints: each case in WebAssembly under Node, natively, and their ratio.
 //!
-//! `bench-wasm [--rounds N] [wire|wasm|growth]...`, after the WebAssembly half was built into `target/node`. Rounds of
-//! both sides alternate, each of the one side in a process of its own. Growth is measured natively only.
+//! `bench-wasm [--rounds N] [wire|wasm|growth]...`, after the WebAssembly half was built into `target/node` and
+//! `target/browser`. Rounds of both sides alternate, each of the one side in a process of its own. Growth is measured
+//! natively only.
 
 use std::process::Command;
 use std::time::Instant;
@@ -12,6 +13,9 @@ use bench_wasm::{Measured, round};
 /// As in `shore`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Where the WebAssembly is, and which it is: what the npm package loads in Node, and what a browser downloads.
+const MODULES: [(&str, &str); 2] = [("node", "wasm built for speed"), ("browser", "wasm built for size")];
 
 /// What is asked of a whole node, as part of native speed, in the order of its cases: small batches and large ones.
 const GOALS: [&str; 2] = [">= 0.6x", ">= 0.45x"];
@@ -30,7 +34,7 @@ fn main() {
     for bench in &arguments {
         match bench.as_str() {
             "growth" => grow(rounds),
-            bench => compare(bench, rounds),
+            bench => MODULES.iter().for_each(|module| compare(bench, *module, rounds)),
         }
     }
 }
@@ -60,12 +64,12 @@ fn grow(rounds: usize) {
     }
 }
 
-fn compare(bench: &str, rounds: usize) {
+fn compare(bench: &str, (module, wasm_name): (&str, &str), rounds: usize) {
     let start = Instant::now();
     let mut cases: Vec<(String, Vec<f64>, Vec<f64>)> = Vec::new();
     for number in 1..=rounds {
-        eprintln!("{bench}: round {number} of {rounds}");
-        let wasm = in_node(bench).unwrap_or_else(|why| exit(&why));
+        eprintln!("{bench}, {wasm_name}: round {number} of {rounds}");
+        let wasm = in_node(bench, module).unwrap_or_else(|why| exit(&why));
         let native = round(bench, &|| start.elapsed().as_secs_f64() * 1e3);
         for (index, (wasm, native)) in wasm.into_iter().zip(native).enumerate() {
             assert_eq!(wasm.name, native.name, "both sides do the same");
@@ -81,12 +85,14 @@ fn compare(bench: &str, rounds: usize) {
     for ((name, mut wasm, mut native), goal) in cases.into_iter().zip(goals) {
         let (wasm, native) = (median(&mut wasm), median(&mut native));
         let ratio = wasm / native;
-        println!("| {name}: wasm in Node to native | {wasm:.0} MB/s | {native:.0} MB/s | {ratio:.2}x | {goal} |");
+        println!(
+            "| {name}: {wasm_name}, in Node, to native | {wasm:.0} MB/s | {native:.0} MB/s | {ratio:.2}x | {goal} |"
+        );
     }
 }
 
-fn in_node(bench: &str) -> Result<Vec<Measured>, String> {
-    let script = format!("process.stdout.write(require('./target/node/bench_wasm.js').round('{bench}'))");
+fn in_node(bench: &str, module: &str) -> Result<Vec<Measured>, String> {
+    let script = format!("process.stdout.write(require('./target/{module}/bench_wasm.js').round('{bench}'))");
     let node = Command::new("node").args(["-e", &script]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let output = node.map_err(|error| format!("node: {error}"))?;
     if !output.status.success() {
