@@ -54,12 +54,13 @@ function optimise(built, optimised, isDownloaded) {
     cpSync(built, optimised);
     return;
   }
-  const made = createHash('sha256').update(readFileSync(built)).update(readFileSync(join(js, 'scripts', 'order.mjs')));
+  const level = isDownloaded ? '-O1' : '-O3';
+  const made = createHash('sha256').update(readFileSync(built)).update(readFileSync(join(js, 'scripts', 'order.mjs'))).update(level);
   const kept = join(target, basename(optimised, '.wasm'), `${made.digest('hex')}.wasm`);
   if (!existsSync(kept)) {
     rmSync(dirname(kept), { recursive: true, force: true });
     mkdirSync(dirname(kept), { recursive: true });
-    run('wasm-opt', [...WASM_FEATURES, '-O1', built, '-o', `${kept}.part`], root);
+    run('wasm-opt', [...WASM_FEATURES, level, built, '-o', `${kept}.part`], root);
     if (isDownloaded) order(`${kept}.part`, WASM_FEATURES);
     renameSync(`${kept}.part`, kept);
   }

@@ -147,7 +147,8 @@ fn build_wasm(target: &str, profile: &str, directory: &str) -> Outcome {
     let bindgen = ["--target", target, "--out-dir", directory, &built];
     Run::new("wasm-bindgen").args(bindgen).within("bench/wasm").go()?;
     let wasm = format!("{directory}/bench_wasm_bg.wasm");
-    Run::new("wasm-opt").args(["-O1", "-g", &wasm, "-o", &wasm]).within("bench/wasm").go()
+    let level = if profile == "node" { "-O3" } else { "-O1" };
+    Run::new("wasm-opt").args([level, "-g", &wasm, "-o", &wasm]).within("bench/wasm").go()
 }
 
 #[cfg(test)]
