@@ -122,6 +122,7 @@ export const journeys = {
     const page = watch(await open(browser, url));
     await moving(page);
     const member = () => page.getByRole('button', { name: 'Member billing-1' });
+    await page.locator('.assigned li', { hasText: 'caught up' }).nth(2).waitFor();
     await member().click();
     await page.getByRole('button', { name: 'Pause fetching' }).click();
     await page.getByRole('button', { name: 'Fetch again' }).waitFor();
