@@ -1,7 +1,7 @@
 // What the broker can do, done and seen on the page.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { clock, closed, fact, fill, moving, open, refused, showGroup, showPartition, showTopic, topicOf } from './page.mjs';
+import { addProducer, addTopic, clock, closed, fact, fill, moving, open, refused, showGroup, showPartition, showTopic, topicOf } from './page.mjs';
 
 export const abilities = {
   'topics are made, altered and cut as the broker allows': async ({ browser, url, watch }) => {
@@ -214,13 +214,8 @@ export const abilities = {
   'transactions are seen as they are written': async ({ browser, url, watch }) => {
     const page = watch(await open(browser, url));
     await moving(page);
-    await page.getByRole('button', { name: 'New topic' }).click();
-    await fill(page, { Name: 'transfers', Partitions: '1' }, 'Create');
-    await closed(page);
-    await page.getByRole('button', { name: 'Add', exact: true }).first().click();
-    await page.locator('dialog').getByLabel('Topic').selectOption('transfers');
-    await fill(page, { 'Records per second': '5', 'Transactional id': 'bank', 'Records in each': '4', 'Aborted': '50' }, 'Add');
-    await closed(page);
+    await addTopic(page, 'transfers', 1);
+    await addProducer(page, 'transfers', { 'Records per second': '5', 'Transactional id': 'bank', 'Records in each': '4', 'Aborted': '50' });
     const topic = topicOf(page, 'transfers');
     // Batches of open, aborted and committed transactions, and the markers that tell them apart.
     for (const fate of ['in an open transaction', 'aborted', 'in a committed transaction', 'the marker of a commit', 'the marker of an abort']) {
@@ -262,9 +257,7 @@ export const abilities = {
   'a copier reads and writes in one transaction': async ({ browser, url, watch, shots }) => {
     const page = watch(await open(browser, url));
     await moving(page);
-    await page.getByRole('button', { name: 'New topic' }).click();
-    await fill(page, { Name: 'invoices', Partitions: '1' }, 'Create');
-    await closed(page);
+    await addTopic(page, 'invoices', 1);
     await page.getByRole('button', { name: 'Add copier' }).click();
     await page.locator('dialog').getByLabel('Source topic').selectOption('orders');
     await page.locator('dialog').getByLabel('Target topic').selectOption('orders');

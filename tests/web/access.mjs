@@ -1,6 +1,6 @@
 // The page without a mouse, without sight, without motion.
 import assert from 'node:assert/strict';
-import { clock, closed, fill, moving, open, showGroup, showTopic, topicOf } from './page.mjs';
+import { addProducer, addTopic, clock, closed, fill, moving, open, showGroup, showTopic, topicOf } from './page.mjs';
 
 export const access = {
   'everything is done by the keyboard alone': async ({ browser, url, watch }) => {
@@ -119,13 +119,8 @@ export const access = {
   'every control has a name, every text is to be read': async ({ browser, url, watch }) => {
     const page = watch(await open(browser, url));
     await moving(page);
-    await page.getByRole('button', { name: 'New topic' }).click();
-    await fill(page, { Name: 'transfers', Partitions: '1' }, 'Create');
-    await closed(page);
-    await page.getByRole('button', { name: 'Add', exact: true }).first().click();
-    await page.locator('dialog').getByLabel('Topic').selectOption('transfers');
-    await fill(page, { 'Records per second': '5', 'Transactional id': 'bank', Aborted: '50' }, 'Add');
-    await closed(page);
+    await addTopic(page, 'transfers', 1);
+    await addProducer(page, 'transfers', { 'Records per second': '5', 'Transactional id': 'bank', Aborted: '50' });
     await page.getByRole('button', { name: 'Add copier' }).click();
     await page.locator('dialog').getByLabel('Target topic').selectOption('transfers');
     await page.locator('dialog').getByLabel('Source topic').selectOption('orders');

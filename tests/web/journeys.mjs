@@ -2,7 +2,7 @@
 // for what it expects to see, and fails if that does not come.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { batches, clock, closed, committed, ends, fill, moving, open, reset, topicOf } from './page.mjs';
+import { addProducer, addTopic, batches, clock, committed, ends, fill, moving, open, reset, topicOf } from './page.mjs';
 
 export const journeys = {
   'first minute': async ({ browser, url, watch }) => {
@@ -183,13 +183,8 @@ export const journeys = {
   'only what is in sight is drawn': async ({ browser, url, watch }) => {
     const page = watch(await open(browser, url));
     await moving(page);
-    await page.getByRole('button', { name: 'New topic' }).click();
-    await fill(page, { Name: 'wide', Partitions: '50' }, 'Create');
-    await closed(page);
-    await page.getByRole('button', { name: 'Add', exact: true }).first().click();
-    await page.locator('dialog').getByLabel('Topic').selectOption('wide');
-    await fill(page, { 'Records per second': '50' }, 'Add');
-    await closed(page);
+    await addTopic(page, 'wide', 50);
+    await addProducer(page, 'wide', { 'Records per second': '50' });
     await page.getByLabel('Speed').selectOption('1000\u00d7');
     // What nobody sees is drawn as well, now and then.
     await topicOf(page, 'wide').locator('.partition').nth(49).locator('.batch').nth(3).waitFor({ state: 'attached' });

@@ -65,6 +65,21 @@ export async function fill(page, fields, button) {
 /** Waits until what the dialog asked for is done. */
 export const closed = (page) => page.locator('dialog').waitFor({ state: 'detached' });
 
+/** Adds a topic by its dialog. */
+export async function addTopic(page, name, partitions) {
+  await page.getByRole('button', { name: 'New topic' }).click();
+  await fill(page, { Name: name, Partitions: `${partitions}` }, 'Create');
+  await closed(page);
+}
+
+/** Adds a producer of a topic by its dialog. */
+export async function addProducer(page, topic, fields) {
+  await page.getByRole('button', { name: 'Add', exact: true }).first().click();
+  await page.locator('dialog').getByLabel('Topic').selectOption(topic);
+  await fill(page, fields, 'Add');
+  await closed(page);
+}
+
 /** Waits until the dialog says that the broker refused, and why. */
 export const refused = (page, why) => page.locator('dialog').getByRole('alert').getByText(why).waitFor();
 
