@@ -8,7 +8,7 @@ use shore_wire::error::ErrorCode;
 use shore_wire::messages::describe_quorum_response::{Node, PartitionData, ReplicaState, TopicData};
 use shore_wire::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
 
-use super::{Call, Controller};
+use super::{Call, Controller, apply_batches};
 use crate::api::{text, to_wire};
 use crate::features::KRAFT_VERSION;
 use crate::topic_name::METADATA_TOPIC;
@@ -55,8 +55,9 @@ impl Controller {
         for (kind, value) in [(ControlKind::KRaftVersion, version), (ControlKind::KRaftVoters, voters)] {
             batch.append(self.wall.as_millis(), Some(&kind.key()), Some(value.as_slice()), []);
         }
-        self.append(&batch.finish());
-        self.image.features.insert(KRAFT_VERSION.to_owned(), LEVEL);
+        let batch = batch.finish();
+        self.append(&batch);
+        apply_batches(&mut self.image, &batch).expect("our own records");
     }
 
     /// The directory that the node's broker keeps its logs in, which is the controller's as well.
