@@ -9,4 +9,4 @@ mod sort;
 
 pub use map::{BTreeMap, Entry};
 pub use set::BTreeSet;
-pub use sort::{firsts, sort_by};
+pub use sort::{join_alike, sort_by};

@@ -3,7 +3,7 @@
 //! v0 went to ZooKeeper, which is not there. v1 gave each commit a time of its own. v2 to v4 carry a retention of the client's own, v6 adds leader epochs, v7 group.instance.id, v9
 //! GROUP_ID_NOT_FOUND for unknown groups, v10 names topics by id.
 
-use shore_base::collections::firsts;
+use shore_base::collections::join_alike;
 use shore_base::{Instant, Uuid, Wall};
 use shore_wire::error::ErrorCode;
 use shore_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
@@ -87,19 +87,11 @@ pub(crate) fn without_zookeeper(request: &OffsetCommitRequest, topics: &dyn Topi
 
 /// Puts the results of one topic together, and gives it its name or its id, as the version has it.
 pub(crate) fn fit(mut response: OffsetCommitResponse, version: i16) -> OffsetCommitResponse {
-    let topics = &mut response.topics;
-    let firsts = firsts(topics.len(), &mut |one, other| {
-        let (one, other) = (&topics[one], &topics[other]);
-        one.name.cmp(&other.name).then_with(|| one.topic_id.as_bytes().cmp(other.topic_id.as_bytes()))
-    });
-    for index in 1..firsts.len() {
-        if firsts[index] < index {
-            let mut partitions = std::mem::take(&mut topics[index].partitions);
-            topics[firsts[index]].partitions.append(&mut partitions);
-        }
-    }
-    let mut index = 0..;
-    topics.retain(|_| index.next().is_some_and(|index| firsts[index] == index));
+    join_alike(
+        &mut response.topics,
+        |one, other| one.name.cmp(&other.name).then_with(|| one.topic_id.as_bytes().cmp(other.topic_id.as_bytes())),
+        |first, again| first.partitions.append(&mut again.partitions),
+    );
     for topic in &mut response.topics {
         if version >= TOPIC_ID_VERSION {
             topic.name = Default::default();

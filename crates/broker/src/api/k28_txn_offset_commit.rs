@@ -5,7 +5,7 @@
 //! partition is added to the transaction by the way.
 
 use bytes::Bytes;
-use shore_base::collections::firsts;
+use shore_base::collections::join_alike;
 use shore_log::VerificationGuard;
 use shore_wire::codec::DecodeError;
 use shore_wire::error::ErrorCode;
@@ -166,16 +166,11 @@ fn topic_of<'a>(response: &'a mut TxnOffsetCommitResponse, name: &StrBytes) -> &
 
 /// Puts the results of one topic together. The oldest clients break on COORDINATOR_LOAD_IN_PROGRESS.
 pub(crate) fn fit(mut response: TxnOffsetCommitResponse, version: i16) -> TxnOffsetCommitResponse {
-    let topics = &mut response.topics;
-    let firsts = firsts(topics.len(), &mut |one, other| topics[one].name.cmp(&topics[other].name));
-    for index in 1..firsts.len() {
-        if firsts[index] < index {
-            let mut partitions = std::mem::take(&mut topics[index].partitions);
-            topics[firsts[index]].partitions.append(&mut partitions);
-        }
-    }
-    let mut index = 0..;
-    topics.retain(|_| index.next().is_some_and(|index| firsts[index] == index));
+    join_alike(
+        &mut response.topics,
+        |one, other| one.name.cmp(&other.name),
+        |first, again| first.partitions.append(&mut again.partitions),
+    );
     if version < 2 {
         for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             if partition.error_code == ErrorCode::CoordinatorLoadInProgress.code() {
